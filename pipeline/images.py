@@ -57,7 +57,10 @@ class LabelledImages:
 def load(path: Path) -> LabelledImages:
     """Read what `LabelledImages.save` wrote. Raises InputError that names the file if it is missing or damaged."""
     arrays = load_arrays(path)
-    return LabelledImages(arrays["pixels"], arrays["labels"], tuple(str(name) for name in arrays["classes"]))
+    try:
+        return LabelledImages(arrays["pixels"], arrays["labels"], tuple(str(name) for name in arrays["classes"]))
+    except (KeyError, InputError) as error:
+        raise InputError(f"{path}: not a set of labelled images ({error})") from None
 
 
 def join(sets: Sequence[LabelledImages]) -> LabelledImages:
@@ -75,7 +78,7 @@ def save_arrays(path: Path, **arrays: NDArray) -> None:  # type: ignore[type-arg
     """Write named arrays as one compressed `.npz`, whole or not at all (temporary name, then renamed)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part.npz")
-    np.savez_compressed(temporary, **arrays)
+    np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
     os.replace(temporary, path)
 
 

@@ -1,0 +1,1 @@
+"""Measurements of the project itself: how its defaults were chosen, and what they cost."""

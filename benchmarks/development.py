@@ -1,0 +1,153 @@
+"""How steps, learning rates and the recipe were chosen: every arm on the development part, which no study draws.
+
+    python -m benchmarks.development gan --recipes relativistic relativistic_plain_reals
+    python -m benchmarks.development classifier --recipe relativistic --set steps=1600 steps=3200 learning_rate=0.004
+
+Subsets of `--budget` a class are drawn from the development part (400 a class); accuracy is measured on the rest of it.
+Prints one row a setting and arm, and appends the replicates to docs/development.csv. GANs already trained by an earlier
+call are taken from the cache. The official test set is never opened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.classifier.arms import ARMS, Arm, affine_copies, interpolated
+from pipeline.classifier.replicate import train_replicate as train_classifier
+from pipeline.classifier.training import Material
+from pipeline.compute import run_replicates
+from pipeline.gan.networks import Generator
+from pipeline.gan.recipe import load_recipe
+from pipeline.gan.replicate import train_replicate as train_gan
+from pipeline.gan.sampling import class_balanced
+from pipeline.images import LabelledImages
+from pipeline.seeds import derive
+from pipeline.sources import read
+from pipeline.stages.check import Params, to_params
+from pipeline.stages.stage import PARAMS, read_params
+from pipeline.subsets import DEVELOPMENT_SEED, development_part, disjoint_subsets
+from pipeline.weights import arrays_to_network
+
+OUTPUT = Path("docs/development.csv")
+
+
+@dataclasses.dataclass(frozen=True)
+class Fold:
+    """One replicate on the development part: its real subset, and the rest to measure on."""
+
+    subset: LabelledImages
+    rest: LabelledImages
+
+
+def folds(params: Params, budget: int, replicates: int) -> list[Fold]:
+    train = read(params.data).train
+    part = train.subset(development_part(train.labels, params.split.development_per_class))
+    none = np.empty(0, np.int64)
+    subsets = disjoint_subsets(part.labels, none, budget, replicates, DEVELOPMENT_SEED)
+    return [Fold(part.subset(s), part.subset(np.setdiff1d(np.arange(len(part)), s))) for s in subsets]
+
+
+def generated(params: Params, recipe: str, steps: int, parts: list[Fold], seed: int) -> list[LabelledImages]:
+    """A synthetic set a fold, as stage generate makes it."""
+    design, classes = load_recipe(recipe), parts[0].subset.classes
+    jobs = [
+        {"real": fold.subset, "recipe": design, "steps": steps, "seed": derive(seed, "gan", number)}
+        for number, fold in enumerate(parts)
+    ]
+    sets = []
+    for number, result in enumerate(run_replicates(train_gan, jobs, params.compute, recipe, steps * len(jobs))):
+        generator = Generator(parts[0].subset.shape, len(classes), design.networks)
+        arrays_to_network(generator, result["weights"])
+        sets.append(class_balanced(generator, classes, params.generate.per_class, derive(seed, "generate", number)))
+    return sets
+
+
+def accuracies(
+    params: Params, arms: list[Arm], parts: list[Fold], synthetic: list[LabelledImages], setting: str, seed: int
+) -> pd.DataFrame:
+    """Accuracy in percent of each arm on each fold: columns setting, arm, replicate, accuracy."""
+    config = params.arms
+
+    def material(arm: Arm, number: int) -> Material:
+        real, made_from = parts[number].subset, derive(seed, arm.name, number)
+        sets = {
+            "gan": lambda: synthetic[number],
+            "copies": lambda: affine_copies(real, config.copies_per_class, config.classical, made_from),
+            "interpolated": lambda: interpolated(real, config.interpolated_per_class, made_from),
+        }
+        return Material(
+            real=real if arm.real else None,
+            synthetic=sets[arm.synthetic]() if arm.synthetic else None,
+            distortion=config.classical if arm.classical else None,
+            synthetic_share=config.synthetic_share,
+        )
+
+    keys = [(arm, number) for arm in arms for number in range(len(parts))]
+    jobs = [
+        {
+            "material": material(arm, number),
+            "test_pixels": parts[number].rest.pixels,
+            "config": params.classifier,
+            "seed": derive(seed, "classifier", number),
+        }
+        for arm, number in keys
+    ]
+    results = run_replicates(train_classifier, jobs, params.compute, setting, params.classifier.steps * len(jobs))
+    rows = [
+        {
+            "setting": setting,
+            "arm": arm.name,
+            "replicate": number,
+            "accuracy": float((result["predictions"] == parts[number].rest.labels).mean() * 100),
+        }
+        for (arm, number), result in zip(keys, results, strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def with_changes(config: Any, changes: str) -> Any:
+    """`steps=3200,learning_rate=0.004` over a dataclass of numbers; `default` changes nothing."""
+    if changes == "default":
+        return config
+    pairs = dict(change.split("=") for change in changes.split(","))
+    return dataclasses.replace(config, **{key: type(getattr(config, key))(value) for key, value in pairs.items()})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.development", description=__doc__)
+    parser.add_argument("what", choices=["gan", "classifier"])
+    parser.add_argument("--recipes", nargs="+", default=["relativistic"], help="files of conf/gan")
+    parser.add_argument("--steps", type=int, help="GAN steps; gan.steps of params.yaml if left out")
+    parser.add_argument("--set", nargs="+", default=["default"], help="changes of section classifier, one setting each")
+    parser.add_argument("--arms", nargs="+", default=[arm.name for arm in ARMS])
+    parser.add_argument("--budget", type=int, default=50)
+    parser.add_argument("--replicates", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    params = to_params(read_params(PARAMS))
+    parts = folds(params, arguments.budget, arguments.replicates)
+    arms = [arm for arm in ARMS if arm.name in arguments.arms]
+    if arguments.what == "gan":
+        arms = [arm for arm in arms if arm.synthetic == "gan"]
+    steps, tables = arguments.steps or params.gan.steps, []
+    for recipe in arguments.recipes:
+        needed = any(arm.synthetic == "gan" for arm in arms)
+        synthetic = generated(params, recipe, steps, parts, arguments.seed) if needed else []
+        for changes in arguments.set:
+            changed = dataclasses.replace(params, classifier=with_changes(params.classifier, changes))
+            setting = f"{recipe} {steps} steps, classifier {changes}"
+            tables.append(accuracies(changed, arms, parts, synthetic, setting, arguments.seed))
+    table = pd.concat(tables).assign(budget=arguments.budget)
+    table.to_csv(OUTPUT, mode="a", header=not OUTPUT.exists(), index=False, float_format="%.4f")
+    summary = table.groupby(["setting", "arm"], sort=False)["accuracy"].agg(["mean", "std", "count"])
+    print(summary.round(2).to_string())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""A small modern CNN that trains in seconds on 50 digits a class."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+# The penultimate features are few enough for a Fréchet distance on a few thousand images.
+FEATURES = 64
+
+
+class Classifier(nn.Module):
+    """Images (N, C, H, W) in [-1, 1] to logits (N, classes); any C, and any H and W of 8 or more.
+
+    Three convolutions with batch norm, a global maximum over positions, one linear layer. The maximum beat the mean by
+    0.6 points on the development part at 50 digits a class, with and without augmentation (docs/choices.md).
+    """
+
+    def __init__(self, channels: int, classes: int, width: int) -> None:
+        super().__init__()
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(channels, width, 5, stride=2, padding=2, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(width, 2 * width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(2 * width),
+            nn.ReLU(),
+            nn.Conv2d(2 * width, FEATURES, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(FEATURES),
+            nn.ReLU(),
+        )
+        self.linear = nn.Linear(FEATURES, classes)
+
+    def features(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, 64): what the linear layer sees."""
+        return self.convolutions(images).amax((2, 3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.linear(self.features(images))
+
+
+@torch.no_grad()
+def images_to_logits(network: Classifier, images: Tensor, chunk: int = 1000) -> Tensor:
+    """Logits (N, classes) in evaluation mode, `chunk` images at a time."""
+    network.eval()
+    return torch.cat([network(part) for part in images.split(chunk)])
+
+
+@torch.no_grad()
+def images_to_features(network: Classifier, images: Tensor, chunk: int = 1000) -> Tensor:
+    """Features (N, 64) in evaluation mode, `chunk` images at a time."""
+    network.eval()
+    return torch.cat([network.features(part) for part in images.split(chunk)])

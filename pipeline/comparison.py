@@ -1,0 +1,303 @@
+"""Predictions become paired deltas with intervals, tests and a verdict in words.
+
+Arms share their real subsets (one a replicate), seeds and test images, so a contrast is a table d[r, t] in {-1, 0, 1}:
+is the arm right on test image t in replicate r, minus is the reference. The estimand is the expected delta over fresh
+subsets *and* fresh test images, so both are random and crossed: d = delta + subset_r + image_t + rest_rt. The variance
+components come from mean squares, as in generalizability theory (Brennan 2001) and in multi-reader multi-case studies
+(Dorfman, Berbaum and Metz 1992; Hillis 2007), where our replicates are the readers and our test images the cases.
+
+A bootstrap over replicates is not used: with few of them its percentile interval is too narrow (for four, it covers
+about 80 % where 95 % is claimed), and it leaves out that the test images are a sample too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from pipeline.config import require
+from pipeline.errors import InputError
+
+LARGEST_BUDGET = 2500  # real images a class; beyond it MNIST has no two disjoint subsets, and a result is descriptive
+WORDS = {"real": "real images", "gan": "GAN images", "classical": "classical augmentation"}
+WORDS |= {"copies": "affine copies", "interpolated": "interpolated images"}
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """`arm` minus `reference` at one budget (real images a class)."""
+
+    budget: int
+    arm: str
+    reference: str
+
+    def __post_init__(self) -> None:
+        require(self.budget > 0, f"budget: must be above 0, got {self.budget}")
+        require(self.arm != self.reference, f"reference: must differ from the arm, got {self.reference} twice")
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """margin: the smallest delta that matters, in points. primary: the one contrast declared before the results."""
+
+    margin: float
+    confidence: float
+    primary: Contrast
+
+    def __post_init__(self) -> None:
+        require(0 < self.margin < 100, f"margin: must lie between 0 and 100 points, got {self.margin}")
+        require(0 < self.confidence < 1, f"confidence: must lie between 0 and 1, got {self.confidence}")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the classifiers of a study said of the same T test images.
+
+    by_budget: budget -> arm -> int (R, T), row r from replicate r. labels: int (T,). classes: the class names.
+    Raises InputError if the arms of a budget are not paired, lack `real`, or if a label or prediction names no class.
+    """
+
+    by_budget: Mapping[int, Mapping[str, NDArray[np.integer]]]
+    labels: NDArray[np.integer]
+    classes: Sequence[str]
+
+    def __post_init__(self) -> None:
+        if self.labels.ndim != 1 or len(self.labels) < 2:
+            raise InputError(f"test labels: a comparison needs 2 or more in one row, got shape {self.labels.shape}")
+        _check_classes(self.labels, len(self.classes), "test labels")
+        for budget, arms in self.by_budget.items():
+            if "real" not in arms:
+                raise InputError(f"budget {budget}: no arm real to compare with, only {', '.join(arms) or 'none'}")
+            for arm, table in arms.items():
+                where = f"budget {budget}, arm {arm}"
+                if table.ndim != 2 or table.shape[1] != len(self.labels) or len(table) == 0:
+                    raise InputError(f"{where}: predictions of shape {table.shape} for {len(self.labels)} test images")
+                if len(table) != len(arms["real"]):
+                    raise InputError(f"{where}: {len(table)} replicates, but arm real has {len(arms['real'])}")
+                _check_classes(table, len(self.classes), where)
+
+    def correct(self, budget: int, arm: str) -> NDArray[np.int64]:
+        """1 where the arm is right, else 0: (R, T)."""
+        return np.asarray(self.by_budget[budget][arm] == self.labels, dtype=np.int64)
+
+
+def _check_classes(indices: NDArray[np.integer], classes: int, where: str) -> None:
+    if not np.issubdtype(indices.dtype, np.integer):
+        raise InputError(f"{where}: must be whole numbers, got {indices.dtype}")
+    outside = indices[(indices < 0) | (indices >= classes)]
+    if len(outside):
+        raise InputError(f"{where}: {outside[0]} is outside the {classes} classes")
+
+
+class Interval(NamedTuple):
+    delta: float  # the estimate; all in the unit of the table
+    low: float
+    high: float
+    p: float  # dual to the bounds: below 1 - confidence exactly when they exclude 0
+
+
+def differences_to_interval(d: NDArray[np.integer], confidence: float) -> Interval:
+    """Two-sided t-interval for the expected value of d (R, T), whole numbers; replicates and test images both random.
+
+        Var(mean) = (MS_R + MS_T - MS_E) / (R T),    a variance component below 0 taken as 0: MS_R, MS_T >= MS_E
+
+    with Satterthwaite's degrees of freedom. Bounds and p are NaN for R < 2; a constant table has width 0.
+    """
+    d = d.astype(np.int64)
+    (R, T), total = d.shape, int(d.sum())
+    delta = total / (R * T)
+    if R < 2:
+        return Interval(delta, math.nan, math.nan, math.nan)
+    # Sums of squares times R T are whole numbers, so that a zero is exactly zero.
+    rows, columns = R * int((d.sum(axis=1) ** 2).sum()), T * int((d.sum(axis=0) ** 2).sum())
+    rest = R * T * int((d**2).sum()) - rows - columns + total**2
+    ms_r = (rows - total**2) / (R * T * (R - 1))
+    ms_t = (columns - total**2) / (R * T * (T - 1))
+    ms_e = rest / (R * T * (R - 1) * (T - 1))
+
+    # Replicates that agree by luck would give an interval narrower than their test images' own noise, so MS_R is at
+    # least MS_E (and keeps its R - 1). Each term is a mean square, signed, and its degrees of freedom.
+    terms = [(max(ms_r, ms_e), R - 1)]
+    if ms_t > ms_e:
+        terms += [(ms_t, T - 1), (-ms_e, (R - 1) * (T - 1))]
+    variance = sum(ms for ms, _ in terms)
+    if variance == 0:
+        return Interval(delta, delta, delta, float(delta == 0))
+    freedom = variance**2 / sum(ms**2 / df for ms, df in terms)
+    error = math.sqrt(variance / (R * T))
+    half = error * float(stats.t.ppf((1 + confidence) / 2, freedom))
+    return Interval(delta, delta - half, delta + half, 2 * float(stats.t.sf(abs(delta) / error, freedom)))
+
+
+def holm(p: ArrayLike) -> NDArray[np.float64]:
+    """Holm's step-down adjusted p-values (Holm 1979) of one family; a NaN is no member of it and stays NaN."""
+    p = np.asarray(p, dtype=np.float64)
+    family = np.flatnonzero(~np.isnan(p))
+    order = family[np.argsort(p[family], kind="stable")]
+    adjusted = np.full(len(p), np.nan)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
+    return adjusted
+
+
+def interval_to_verdict(low: float, high: float, p_holm: float, config: CompareConfig) -> str:
+    """Bounds in points -> equivalent, helps, hurts or inconclusive; descriptive where there is no interval."""
+    if math.isnan(p_holm):
+        return "descriptive"
+    if -config.margin < low and high < config.margin:
+        return "equivalent"
+    if p_holm < 1 - config.confidence and (low > 0 or high < 0):
+        return "helps" if low > 0 else "hurts"
+    return "inconclusive"
+
+
+def contrasts(arms: Sequence[str]) -> list[tuple[str, str]]:
+    """The (arm, reference) pairs to report among `arms`; of two that mirror each other, the first only."""
+    pairs = [(arm, reference) for reference in ("real", "real+classical") for arm in arms]
+    # Synthetic images without a GAN: what the GAN must beat to have earned its place.
+    pairs += [("real+gan", "real+copies"), ("real+gan", "real+interpolated")]
+    present = [pair for pair in pairs if len(set(pair)) == 2 and set(pair) <= set(arms)]
+    return [pair for i, pair in enumerate(present) if pair[::-1] not in present[:i]]
+
+
+def _pairs(study: Predictions, primary: Contrast) -> list[tuple[int, str, str]]:
+    """(budget, arm, reference) of every row of the tables, the primary contrast always among them."""
+    declared = (primary.arm, primary.reference)
+    for arm in declared:
+        if arm not in study.by_budget.get(primary.budget, {}):
+            raise InputError(f"compare.primary: the study has no arm {arm} at budget {primary.budget}")
+    rows = []
+    for budget in sorted(study.by_budget):
+        pairs = contrasts(list(study.by_budget[budget]))
+        if budget == primary.budget and declared not in pairs:
+            pairs = [declared] + [pair for pair in pairs if pair != declared[::-1]]
+        rows += [(budget, arm, reference) for arm, reference in pairs]
+    return rows
+
+
+def predictions_to_deltas(study: Predictions, config: CompareConfig) -> pd.DataFrame:
+    """One row per budget, arm and reference: the arm's accuracy (percent), and arm minus reference (points).
+
+    Columns: budget, arm, reference, replicates, accuracy_mean, accuracy_sd, delta, ci_low, ci_high, wins, losses,
+    p_holm, verdict. wins: replicates in which the arm is strictly better. The primary contrast's p_holm is its own p;
+    all others, over all budgets, are one family. Raises InputError if the study lacks the primary contrast.
+    """
+    rows, pairs = [], _pairs(study, config.primary)
+    for budget, arm, reference in pairs:
+        correct = study.correct(budget, arm)
+        d = correct - study.correct(budget, reference)
+        delta, low, high, p = differences_to_interval(d, config.confidence)
+        if budget > LARGEST_BUDGET:
+            low = high = p = math.nan
+        accuracies, gains = pd.Series(100 * correct.mean(axis=1)), d.sum(axis=1)
+        row = [budget, arm, reference, len(d), accuracies.mean(), accuracies.std()]
+        rows.append([*row, 100 * delta, 100 * low, 100 * high, int((gains > 0).sum()), int((gains < 0).sum()), p])
+    columns = ["budget", "arm", "reference", "replicates", "accuracy_mean", "accuracy_sd", "delta", "ci_low", "ci_high"]
+    deltas = pd.DataFrame(rows, columns=[*columns, "wins", "losses", "p_holm"])
+    secondary = np.array([Contrast(*pair) != config.primary for pair in pairs])
+    deltas.loc[secondary, "p_holm"] = holm(deltas.loc[secondary, "p_holm"])
+    bounds = zip(deltas["ci_low"], deltas["ci_high"], deltas["p_holm"], strict=True)
+    deltas["verdict"] = [interval_to_verdict(low, high, p, config) for low, high, p in bounds]
+    return deltas
+
+
+def predictions_to_accuracies(study: Predictions) -> pd.DataFrame:
+    """Columns budget, arm, replicate, accuracy (percent)."""
+    accuracies = {
+        (budget, arm): pd.Series(100 * study.correct(budget, arm).mean(axis=1), name="accuracy")
+        for budget in sorted(study.by_budget)
+        for arm in study.by_budget[budget]
+    }
+    return pd.concat(accuracies, names=["budget", "arm", "replicate"]).reset_index()
+
+
+def predictions_to_recalls(study: Predictions) -> pd.DataFrame:
+    """Columns budget, arm, class, recall_mean, recall_sd (percent), delta (to arm real, points); NaN: no test image."""
+    members = pd.DataFrame(np.eye(len(study.classes))[study.labels], columns=list(study.classes))  # (T, K)
+    tables = {}
+    for budget in sorted(study.by_budget):
+        arms = study.by_budget[budget]
+        recalls = {arm: 100 * (study.correct(budget, arm) @ members) / members.sum() for arm in arms}  # (R, K)
+        for arm, recall in recalls.items():
+            columns = {"recall_mean": recall.mean(), "recall_sd": recall.std()}
+            tables[budget, arm] = pd.DataFrame({**columns, "delta": (recall - recalls["real"]).mean()})
+    return pd.concat(tables, names=["budget", "arm", "class"]).reset_index()
+
+
+def predictions_to_mcnemar(study: Predictions, config: CompareConfig) -> pd.DataFrame:
+    """McNemar's exact test in every replicate: columns budget, arm, reference, replicate, only_arm, only_reference, p.
+
+    only_arm: test images that the arm alone gets right. Descriptive: it knows one subset, and p is not adjusted.
+    """
+    rows = []
+    for budget, arm, reference in _pairs(study, config.primary):
+        d = study.correct(budget, arm) - study.correct(budget, reference)
+        won, lost = (d > 0).sum(axis=1).tolist(), (d < 0).sum(axis=1).tolist()
+        for replicate, (n, m) in enumerate(zip(won, lost, strict=True)):
+            p = float(stats.binomtest(n, n + m).pvalue) if n + m else 1.0
+            rows.append((budget, arm, reference, replicate, n, m, p))
+    return pd.DataFrame(rows, columns=["budget", "arm", "reference", "replicate", "only_arm", "only_reference", "p"])
+
+
+def deltas_to_metrics(
+    study: Predictions, deltas: pd.DataFrame, config: CompareConfig, oracle_predictions: NDArray[np.integer]
+) -> dict[str, Any]:
+    """What results/metrics.json holds: numbers of 4 decimals, null for NaN, nested for `dvc metrics show` and `diff`.
+
+    deltas: from `predictions_to_deltas` of the same study. oracle_predictions: int (T,), of the classifier that was
+    trained on all training images. Raises InputError if those are not one prediction a test image.
+    """
+    if oracle_predictions.shape != study.labels.shape:
+        raise InputError(f"oracle: predictions {oracle_predictions.shape} for {len(study.labels)} test images")
+    oracle = 100 * float((oracle_predictions == study.labels).mean())
+    accuracy: dict[str, Any] = {str(budget): {} for budget in sorted(study.by_budget)}
+    delta: dict[str, Any] = {budget: {} for budget in accuracy}
+    primary: dict[str, Any] = {}
+    for (budget, arm), group in predictions_to_accuracies(study).groupby(["budget", "arm"], sort=False)["accuracy"]:
+        accuracy[str(budget)][arm] = {"mean": _plain(group.mean()), "sd": _plain(group.std()), "n": len(group)}
+    for row in deltas.drop(columns=["accuracy_mean", "accuracy_sd"]).to_dict("records"):
+        plain = {str(name): _plain(value) for name, value in row.items()}
+        contrast = Contrast(plain.pop("budget"), plain.pop("arm"), plain.pop("reference"))
+        delta[str(contrast.budget)][f"{contrast.arm}_vs_{contrast.reference}"] = plain
+        if contrast == config.primary:
+            primary = {**asdict(contrast), **plain, "sentence": sentence(row, config.margin, config.confidence)}
+    return {"primary": primary, "oracle": {"accuracy": _plain(oracle)}, "accuracy": accuracy, "delta": delta}
+
+
+def sentence(row: Mapping[Any, Any] | pd.Series[Any], margin: float, confidence: float = 0.95) -> str:
+    """A row of deltas in plain English. margin: points; both as the row's verdict was made with."""
+    arm, reference, verdict, n = row["arm"], row["reference"], row["verdict"], row["replicates"]
+    delta, low, high = (round(row[name], 2) + 0.0 for name in ("delta", "ci_low", "ci_high"))  # + 0.0: no "-0.00"
+    side = "better" if delta >= 0 else "worse"
+    facts = f"{side} in {row['wins'] if delta >= 0 else row['losses']} of {n} replicate{'s' if n > 1 else ''}"
+    if verdict != "descriptive":
+        signed = "" if low >= 0 else "+"
+        facts = f"{100 * confidence:g} % interval {low:{signed}.2f} to {high:{signed}.2f}; {facts}"
+    size = f"{abs(delta):.2f} points {side} than" if delta else "as good as"
+
+    parts, before = arm.split("+"), reference.split("+")
+    added = " and ".join(WORDS.get(part, part) for part in parts if part not in before)
+    subject = f"adding {added}" if set(before) < set(parts) else f"{arm} in place of {reference}"
+    ending = {
+        "helps": f"{subject} helps",
+        "hurts": f"{subject} hurts",
+        "equivalent": f"{subject} makes no difference that matters (all of it within ±{margin:g} points)",
+        "descriptive": "a description only, with no interval and so no verdict",
+        "inconclusive": f"this study cannot tell whether {subject} helps",
+    }[verdict]
+    if verdict == "inconclusive" and (row["ci_low"] > 0 or row["ci_high"] < 0):
+        ending += f"; among the study's many comparisons it may be luck (Holm-adjusted p {row['p_holm']:.2f})"
+    return f"At {row['budget']} real images a class, {arm} is {size} {reference} ({facts}): {ending}."
+
+
+def _plain(value: Any) -> Any:
+    """A JSON value: text and whole numbers as they are, other numbers to 4 decimals, NaN as None."""
+    if isinstance(value, str | int):
+        return value
+    return None if math.isnan(value) else round(float(value), 4) + 0.0

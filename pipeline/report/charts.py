@@ -1,0 +1,178 @@
+"""Charts of a study's results: deltas with intervals, accuracy by arm, and how both change with the budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from pipeline.comparison import Contrast
+from pipeline.report.study import Study
+from pipeline.report.theme import ARM_COLOURS, INK, MARKS, PALE, Picture, draw
+from pipeline.report.words import between, minus, number, signed
+
+Span = tuple[float, float]
+
+# The three questions of the page: synthetic images, classical augmentation, and the one on top of the other.
+QUESTIONS = {
+    ("real+gan", "real"): "GAN images",
+    ("real+classical", "real"): "classical augmentation",
+    ("real+gan+classical", "real+classical"): "GAN images on top of classical",
+}
+
+
+def deltas_chart(study: Study, rows: pd.DataFrame, span: Span, alt: str) -> Picture:
+    """Contrasts of one budget, a row each: interval, estimate marked by its verdict, a dot a replicate.
+
+    rows: of study.deltas. span: the axis in points; an estimate beyond it becomes an arrow at the edge.
+    """
+    accuracies = study.budget_accuracies(int(rows["budget"].iloc[0]))
+    several = rows["reference"].nunique() > 1
+
+    def paint(axes: Axes) -> None:
+        margin = study.compare.margin
+        axes.axvspan(-margin, margin, color="#009E73", alpha=0.13, linewidth=0)
+        axes.axvline(0, color=INK, linewidth=1)
+        names = []
+        for y, row in enumerate(rows.to_dict("records")):
+            mark, delta = MARKS[row["verdict"]], row["delta"]
+            primary = Contrast(row["budget"], row["arm"], row["reference"]) == study.compare.primary
+            inside = span[0] <= delta <= span[1]
+            gains = accuracies[row["arm"]] - accuracies[row["reference"]]
+            axes.plot(gains, np.full(len(gains), y + 0.24), "o", color=INK, alpha=0.35, markersize=3, linewidth=0)
+            axes.hlines(y, row["ci_low"], row["ci_high"], color=mark.colour, linewidth=4 if primary else 2.6)
+            edge = float(np.clip(delta, *span))
+            marker = mark.marker if inside else "<" if delta < 0 else ">"
+            axes.plot(edge, y, marker, color=mark.colour, markersize=8, markeredgecolor="white", clip_on=False)
+            place = {"transform": axes.get_yaxis_transform(), "va": "center"}
+            label = minus(f"{signed(delta)} {row['verdict']}")
+            axes.text(1.04, y, label, color=mark.colour, weight="bold" if primary else "normal", **place)
+            name = f"{row['arm']}\nagainst {row['reference']}" if several else row["arm"]
+            names.append(f"{name}\n(primary)" if primary else name)
+        axes.set(xlim=span, ylim=(len(rows) - 0.4, -0.5), yticks=range(len(rows)), yticklabels=names)
+        axes.set_xlabel("delta in accuracy, points")
+        axes.tick_params(axis="y", length=0)
+        axes.grid(visible=False, axis="y")
+        axes.spines["left"].set_visible(False)
+
+    return draw(paint, 0.62 + (0.5 if several else 0.42) * len(rows), alt)
+
+
+def deltas_span(study: Study, size: int) -> Span:
+    """The axis, in points, that all delta charts of one budget share: arms that train on real images fit in it."""
+    rows = study.deltas[study.deltas["budget"] == size]
+    rows = rows[rows["arm"].str.startswith("real")]
+    accuracies = study.budget_accuracies(size)
+    values = [-2 * study.compare.margin, 2 * study.compare.margin, *rows["delta"]]
+    values += [*rows["ci_low"].dropna(), *rows["ci_high"].dropna()]
+    for arm, reference in zip(rows["arm"], rows["reference"], strict=True):
+        values += list(accuracies[arm] - accuracies[reference])
+    low, high = min(values), max(values)
+    return low - 0.05 * (high - low), high + 0.05 * (high - low)
+
+
+def deltas_alt(rows: pd.DataFrame) -> str:
+    """The chart's content for those who do not see it."""
+    parts = [
+        f"{row['arm']} against {row['reference']} {signed(row['delta'])} points, interval "
+        f"{between(row['ci_low'], row['ci_high'])}, {row['verdict']}"
+        for row in rows.to_dict("records")
+    ]
+    return f"Deltas with intervals at {rows['budget'].iloc[0]} images a class: {'; '.join(parts)}."
+
+
+def accuracy_chart(study: Study, size: int) -> Picture:
+    """Accuracy of every arm at one budget: a dot a replicate, the same replicate joined by a line, the mean as a bar."""
+    table, oracle = study.budget_accuracies(size), study.metrics["oracle"]["accuracy"]
+    places = np.arange(table.shape[1])
+
+    def paint(axes: Axes) -> None:
+        axes.axvline(oracle, color=INK, linestyle=(0, (4, 3)), linewidth=1)
+        axes.text(oracle, -0.62, f"oracle {number(oracle)} ", ha="right", va="bottom", fontsize=8)
+        for _, row in table.iterrows():
+            axes.plot(row, places, "-", color=PALE, alpha=0.45, linewidth=0.8)
+        for y, (arm, column) in zip(places, table.items(), strict=True):
+            colour = ARM_COLOURS.get(str(arm), INK)
+            axes.plot(column, np.full(len(column), y), "o", color=colour, alpha=0.6, markersize=5, linewidth=0)
+            axes.plot([column.mean()] * 2, [y - 0.3, y + 0.3], "-", color=colour, linewidth=3)
+            axes.text(1.04, y, number(column.mean()), transform=axes.get_yaxis_transform(), va="center")
+        axes.set(ylim=(len(places) - 0.5, -0.7), yticks=places, yticklabels=table.columns)
+        axes.set_xlabel("test accuracy, %")
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+
+    means = ", ".join(f"{arm} {number(mean)} %" for arm, mean in table.mean().items())
+    alt = f"Mean accuracy by arm at {size} images a class: {means}; oracle {number(oracle)} %."
+    return draw(paint, 0.7 + 0.42 * len(places), alt)
+
+
+def delta_trend(study: Study) -> Picture:
+    """Deltas of the three questions against the budget, with their intervals."""
+    sizes = [budget.size for budget in study.budgets]
+    rows = study.deltas.set_index(["arm", "reference", "budget"])
+    shown = [(pair, name) for pair, name in QUESTIONS.items() if all((*pair, size) in rows.index for size in sizes)]
+
+    def paint(axes: Axes) -> None:
+        margin = study.compare.margin
+        axes.axhspan(-margin, margin, color="#009E73", alpha=0.13, linewidth=0)
+        axes.axhline(0, color=INK, linewidth=1)
+        for i, ((arm, reference), name) in enumerate(shown):
+            series = rows.loc[(arm, reference)].loc[sizes]
+            x = np.array(sizes) * 1.06 ** (i - 1)  # side by side, so that intervals do not hide each other
+            colour, style = ARM_COLOURS.get(arm, INK), ("-", "--", ":")[i]
+            axes.plot(x, series["delta"], style, marker="osD"[i], color=colour, label=name, markersize=5)
+            axes.vlines(x, series["ci_low"], series["ci_high"], color=colour, linewidth=2)
+        _budget_axis(axes, sizes)
+        axes.set_ylabel("delta in accuracy, points")
+        axes.legend(loc="best")
+
+    said = [
+        f"{name}: {', '.join(f'{signed(rows.loc[(*pair, size), "delta"])} at {size}' for size in sizes)}"
+        for pair, name in shown
+    ]
+    return draw(paint, 3.4, f"Delta in points against the budget. {'; '.join(said)}.")
+
+
+def accuracy_trend(study: Study) -> Picture:
+    """Mean error of every arm against the budget, both on logarithmic axes."""
+    sizes = [budget.size for budget in study.budgets]
+    means = pd.DataFrame({size: 100 - study.budget_accuracies(size).mean() for size in sizes})
+
+    def paint(axes: Axes) -> None:
+        for i, (arm, errors) in enumerate(means.iterrows()):
+            colour, style = ARM_COLOURS.get(str(arm), INK), "-" if i % 2 else "--"
+            axes.plot(sizes, errors, style, marker="os^vDPX"[i % 7], color=colour, label=str(arm), markersize=5)
+        oracle = 100 - study.metrics["oracle"]["accuracy"]
+        axes.set_yscale("log")
+        if oracle > 0:
+            axes.axhline(oracle, color=INK, linestyle=(0, (4, 3)), linewidth=1)
+            axes.text(sizes[0], oracle, "oracle", va="bottom", fontsize=8)
+        _budget_axis(axes, sizes)
+        _few_ticks(axes)
+        axes.set_ylabel("test error, %")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, columnspacing=1, handlelength=1.6)
+
+    return draw(paint, 3.9, "Mean test error in percent of every arm against the budget; the tables hold the numbers.")
+
+
+def _budget_axis(axes: Axes, sizes: Sequence[int]) -> None:
+    axes.set_xscale("log")
+    axes.set_xlabel("budget, real images a class")
+    axes.set_xlim(min(sizes) / 1.3, max(sizes) * 1.3)
+    axes.xaxis.set_major_locator(FixedLocator([float(size) for size in sizes]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _few_ticks(axes: Axes) -> None:
+    """Plain numbers at 1, 2 and 5 of every decade within the limits."""
+    low, high = axes.get_ylim()
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
+    axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -1,0 +1,168 @@
+"""The report: a study in, one self-contained HTML page and a Markdown summary out; the same study, the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup, escape
+
+from pipeline.comparison import Contrast
+from pipeline.report import charts, curves, pictures, tables, words
+from pipeline.report.study import Budget, Study, load_study
+from pipeline.report.summary import study_to_summary
+from pipeline.report.theme import MARKS, Picture
+
+TEMPLATES = Path(__file__).with_name("templates")
+DIGEST = 12  # characters of a subset's SHA-256 that are shown
+
+
+def write(root: Path, budgets: Sequence[int], params: Mapping[str, Any], output: Path) -> None:
+    """Write `output`/index.html and `output`/summary.md for the finished study whose repository is `root`.
+
+    params: what params.yaml holds. Raises InputError that names a file which is missing or damaged.
+    """
+    study = load_study(root, budgets, params)
+    page, summary = study_to_page(study), study_to_summary(study)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "index.html").write_text(page, encoding="utf-8", newline="\n")
+    (output / "summary.md").write_text(summary, encoding="utf-8", newline="\n")
+
+
+def study_to_page(study: Study) -> str:
+    """The whole page as HTML, its style and pictures in it."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": words.number,
+        "signed": lambda value, decimals=2: words.minus(words.signed(value, decimals)),
+        "minus": words.minus,
+        "breaking": lambda text: Markup(escape(text).replace("+", "+<wbr>")),
+        "duration": words.duration,
+    }
+    primary = study.metrics["primary"]
+    several = len(study.budgets) > 1
+    return environment.get_template("page.html.jinja").render(
+        study=study,
+        primary=primary,
+        headline=words.headline(primary),
+        confidence=f"{100 * study.compare.confidence:g} %",
+        marks=MARKS,
+        warnings=words.warnings(study),
+        cards=_cards(study),
+        deltas=tables.deltas_to_text(study.deltas),
+        delta_panels=[panel for budget in study.budgets for panel in _delta_panels(study, budget.size)],
+        trends=[charts.delta_trend(study), charts.accuracy_trend(study)] if several else [],
+        quality=tables.quality_to_text(study),
+        budgets=[_budget(study, budget) for budget in study.budgets],
+        oracle_curve=curves.oracle_curve(study.oracle_history),
+        params=_flat_sections(study.params),
+        machines=_machines(study),
+    )
+
+
+def _cards(study: Study) -> list[dict[str, Any]]:
+    """The three questions, each with its row of deltas at every budget."""
+    rows = study.deltas
+    cards = []
+    for (arm, reference), title in charts.QUESTIONS.items():
+        answers = rows[(rows["arm"] == arm) & (rows["reference"] == reference)].to_dict("records")
+        if answers:
+            cards.append({"title": title, "arm": arm, "reference": reference, "answers": answers})
+    return cards
+
+
+def _delta_panels(study: Study, size: int) -> list[dict[str, Any]]:
+    """Delta charts of one budget: against real, against real+classical, and what else was compared."""
+    rows, span = study.deltas[study.deltas["budget"] == size], charts.deltas_span(study, size)
+    usual = ["real", "real+classical"]
+    groups = [(f"against {reference}", rows[rows["reference"] == reference]) for reference in usual]
+    groups.append(("GAN images against images made without a GAN", rows[~rows["reference"].isin(usual)]))
+    return [
+        {"budget": size, "title": title, "picture": charts.deltas_chart(study, group, span, charts.deltas_alt(group))}
+        for title, group in groups
+        if len(group)
+    ]
+
+
+def _budget(study: Study, budget: Budget) -> dict[str, Any]:
+    """What the page shows of one budget."""
+    copying, sentences = words.copying(budget)
+    primary: Contrast = study.compare.primary
+    return {
+        "size": budget.size,
+        "primary": budget.size == primary.budget,
+        "replicates": budget.split["replicates"],
+        "asked": budget.split["asked"],
+        "digests": [digest[:DIGEST] for digest in budget.split["digests"]],
+        "images": len(budget.real),
+        "development": budget.development,
+        "accuracy_chart": charts.accuracy_chart(study, budget.size),
+        "accuracies": tables.accuracies_to_text(study, budget.size),
+        "mcnemar": tables.mcnemar_to_text(study.mcnemar, budget.size),
+        "strips": list(
+            zip(
+                study.classes,
+                pictures.class_strips(budget.real, "real"),
+                pictures.class_strips(budget.synthetic, "synthetic"),
+                strict=True,
+            )
+        ),
+        "copying": copying,
+        "copying_sentences": sentences,
+        "suspects": _suspects(budget),
+        "agreement": tables.agreement_to_heat(study, budget),
+        "quality": tables.budget_quality_to_text(budget),
+        "recalls": tables.recalls_to_heat(study, budget.size),
+        "gan_curves": curves.gan_curves(budget),
+        "grids": [
+            (step, pictures.png(content, f"Synthetic images of replicate 0's GAN after {step} steps, a row a class"))
+            for step, content in budget.grids
+        ],
+        "healthy": sum(bool(entry["healthy"]) for entry in budget.health),
+        "classifier_curve": curves.classifier_curve(budget),
+    }
+
+
+def _suspects(budget: Budget) -> list[tuple[Picture, float, float]]:
+    """The pairs most like a copy and its original: picture, distance to the original, distance to an unused image."""
+    arrays = budget.suspects
+    pairs = zip(arrays["synthetic"], arrays["real"], arrays["distance"], arrays["distance_unused"], strict=True)
+    alt = "A synthetic image, and the training image nearest to it"
+    return [
+        (pictures.strip(np.stack([synthetic, real]), alt), float(distance), float(unused))
+        for synthetic, real, distance, unused in pairs
+    ]
+
+
+def _flat_sections(params: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    """Section -> (key, value) of every parameter; nested keys joined by dots."""
+
+    def flat(value: Any, name: str) -> list[tuple[str, str]]:
+        if isinstance(value, Mapping):
+            return [pair for key, inner in value.items() for pair in flat(inner, f"{name}.{key}" if name else str(key))]
+        return [(name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))]
+
+    return {section: flat(values, "") for section, values in params.items()}
+
+
+def _machines(study: Study) -> dict[str, Any]:
+    """Every stage's time, and the different machines (with device and versions) that ran them, numbered from 1"""
+    machines: list[dict[str, Any]] = []
+    stages = []
+    longest = max(run["seconds"] for _, run in study.runs) or 1
+    for name, run in study.runs:
+        machine = {key: run[key] for key in ("machine", "device", "versions")}
+        if machine not in machines:
+            machines.append(machine)
+        share = round(100 * run["seconds"] / longest, 1)
+        stages.append({**run, "name": name, "where": machines.index(machine) + 1, "share": share})
+    return {"machines": machines, "stages": stages, "seconds": sum(run["seconds"] for _, run in study.runs)}

@@ -1,0 +1,158 @@
+"""Tables as a person reads them: a study's numbers become text with signs and units, for page, Markdown and terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from pipeline.report.study import Budget, Study
+from pipeline.report.words import between, number, signed, spread_out
+
+HEADERS = ["images a class", "arm", "against", "accuracy %", "delta, points", "interval", "better in", "p", "verdict"]
+
+
+def deltas_to_text(deltas: pd.DataFrame) -> pd.DataFrame:
+    """One row a contrast, all cells text, columns `HEADERS`. p is adjusted (Holm), but for the primary contrast."""
+    rows = []
+    for row in deltas.to_dict("records"):
+        accuracy = number(row["accuracy_mean"])
+        if row["replicates"] > 1:
+            accuracy += f" ± {number(row['accuracy_sd'])}"
+        p = "–" if pd.isna(row["p_holm"]) else "< 0.001" if row["p_holm"] < 0.001 else number(row["p_holm"], 3)
+        interval, wins = between(row["ci_low"], row["ci_high"]), f"{row['wins']} of {row['replicates']}"
+        cells = [str(row["budget"]), row["arm"], row["reference"], accuracy, signed(row["delta"]), interval, wins, p]
+        rows.append([*cells, row["verdict"]])
+    return pd.DataFrame(rows, columns=HEADERS)
+
+
+def print_table(deltas: pd.DataFrame) -> str:
+    """The table of deltas as plain text, a line a contrast and a blank line between budgets; no line break at the end.
+
+    deltas: what results/deltas.csv holds.
+    """
+    text = deltas_to_text(deltas)
+    widths = [max(len(header), *text[header].map(len)) for header in text] if len(text) else [len(h) for h in text]
+    left = {"arm", "against", "verdict"}
+
+    def line(cells: list[str]) -> str:
+        padded = [
+            cell.ljust(width) if header in left else cell.rjust(width)
+            for header, cell, width in zip(HEADERS, cells, widths, strict=True)
+        ]
+        return "  ".join(padded).rstrip()
+
+    lines, before = [line(HEADERS), line(["-" * width for width in widths])], None
+    for cells in text.to_numpy().tolist():
+        if before is not None and cells[0] != before:
+            lines.append("")
+        before = cells[0]
+        lines.append(line(cells))
+    return "\n".join(lines)
+
+
+def text_to_markdown(text: pd.DataFrame) -> str:
+    """A table of text as GitHub reads it."""
+    rows = [list(text.columns), ["---"] * text.shape[1], *text.to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows)
+
+
+def accuracies_to_text(study: Study, size: int) -> pd.DataFrame:
+    """Accuracy of every arm at one budget: arm, mean, sd, lowest, highest, replicates."""
+    rows = [
+        [arm, number(column.mean()), number(column.std()), number(column.min()), number(column.max()), str(len(column))]
+        for arm, column in study.budget_accuracies(size).items()
+    ]
+    return pd.DataFrame(rows, columns=["arm", "mean %", "sd", "lowest %", "highest %", "replicates"])
+
+
+def mcnemar_to_text(mcnemar: pd.DataFrame, size: int) -> pd.DataFrame:
+    """One row a contrast, one column a replicate: test images that only the arm, only the reference gets right; p."""
+    rows = mcnemar[mcnemar["budget"] == size]
+    cells = rows.apply(lambda row: f"+{row['only_arm']} / -{row['only_reference']}, p {number(row['p'], 3)}", axis=1)
+    contrast = rows["arm"] + " against " + rows["reference"]
+    table = pd.DataFrame({"contrast": contrast, "replicate": "replicate " + rows["replicate"].astype(str), "": cells})
+    wide = table.pivot(index="contrast", columns="replicate", values="").loc[contrast.unique()]
+    return wide[table["replicate"].unique()].reset_index()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a heat table. heat: from -1 (bad) to 1 (good), 0 for none."""
+
+    text: str
+    heat: float
+
+
+@dataclass(frozen=True)
+class HeatTable:
+    """Named rows of cells under named columns."""
+
+    columns: list[str]
+    rows: list[tuple[str, list[Cell]]]
+
+
+def recalls_to_heat(study: Study, size: int) -> HeatTable:
+    """A row a class: recall of arm real in percent, then what every other arm changes, in points."""
+    rows = study.recalls[study.recalls["budget"] == size]
+    deltas = rows.pivot(index="class", columns="arm", values="delta")
+    recall = rows[rows["arm"] == "real"].set_index("class")["recall_mean"]
+    arms = [arm for arm in rows["arm"].unique() if arm != "real"]
+    # Arms without real images often lose far more than the others change: they shall not bleach the rest.
+    scale = max(deltas[[arm for arm in arms if arm.startswith("real")] or arms].abs().max().max(), 0.1)
+    cells = [
+        (name, [Cell(number(recall[name], 1), 0), *(_cell(deltas.loc[name, arm], scale, 1) for arm in arms)])
+        for name in study.classes
+    ]
+    return HeatTable(["real, %", *arms], cells)
+
+
+def _cell(value: Any, scale: float, decimals: int) -> Cell:
+    heat = 0.0 if pd.isna(value) else max(-1.0, min(1.0, float(value) / scale))
+    return Cell(signed(value, decimals), round(heat, 3))
+
+
+def agreement_to_heat(study: Study, budget: Budget) -> HeatTable:
+    """A row a class: percent of synthetic images whose label the oracle agrees with, mean and every replicate."""
+    table = budget.agreement.pivot(index="class", columns="replicate", values="agreement").loc[study.classes]
+    table.insert(0, "mean", table.mean(axis=1))
+    scale = max(100 - table.min().min(), 1)
+    rows = [
+        (str(name), [Cell(number(v, 1), 0 if pd.isna(v) else round((v - 100) / scale, 3)) for v in values])
+        for name, values in zip(table.index, table.to_numpy().tolist(), strict=True)
+    ]
+    return HeatTable(["mean", *(f"replicate {column}" for column in table.columns[1:])], rows)
+
+
+def quality_to_text(study: Study) -> pd.DataFrame:
+    """A row a measure: what each budget's GANs reach, mean and range over replicates, and how to read it."""
+    oracle = number(study.metrics["oracle"]["accuracy"], 1)
+    measures = [
+        ("label agreement, %", "agreement", 1, f"the oracle sees the class that was asked for; best is 100 ({oracle} "
+         "is what it reaches on real test images)"),
+        ("Fréchet distance", "frechet", 2, "to real images that no GAN saw; lower is closer"),
+        ("– the same, real to real", "frechet_floor", 2, "its floor: what a perfect generator would get"),
+        ("precision", "precision", 2, "share of synthetic images that lie among real ones; best is 1"),
+        ("recall", "recall", 2, "share of real images that lie among synthetic ones; best is 1"),
+        ("density", "density", 2, "how deep among real ones the synthetic images lie; real ones get about 1"),
+        ("coverage", "coverage", 2, "share of real images with a synthetic one close by; best is 1"),
+        ("spread within a class", "spread", 2, "how much images of one class differ; near 0 is collapse"),
+        ("– the same, of real images", "spread_real", 2, "what the spread should come near to"),
+    ]  # fmt: skip
+    table = pd.DataFrame({"measure": [label for label, *_ in measures]})
+    for budget in study.budgets:
+        cells = [spread_out(budget.quality[column], decimals) for _, column, decimals, _ in measures]
+        table[f"{budget.size} a class"] = cells
+    table["how to read it"] = [reading for *_, reading in measures]
+    if study.accuracies["arm"].eq("gan").any():
+        score = [spread_out(study.budget_accuracies(budget.size)["gan"], 1) for budget in study.budgets]
+        reading = "accuracy of a classifier that saw synthetic images only (arm gan)"
+        table.loc[len(table)] = ["classification accuracy score (CAS), %", *score, reading]
+    return table
+
+
+def budget_quality_to_text(budget: Budget) -> pd.DataFrame:
+    """Every number of the quality table, a row a replicate."""
+    text = budget.quality.map(lambda value: number(value, 0 if float(value).is_integer() else 3))
+    return text.rename(columns=lambda name: str(name).replace("_", " "))

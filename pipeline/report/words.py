@@ -1,0 +1,136 @@
+"""What the report says in words: numbers with their signs and units, the headline, warnings, signs of copying."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from pipeline.comparison import WORDS
+from pipeline.report.study import Budget, Study
+
+# Share of digits closer to the subset than to unused ones: between draws of both sets it differs by about this much.
+SHARE_NOISE = 0.02
+
+
+def number(value: float | None, decimals: int = 2) -> str:
+    """1234.5 -> 1,234.50; NaN and None become a dash."""
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{round(value, decimals) + 0.0:,.{decimals}f}"  # + 0.0: no "-0.00"
+
+
+def signed(value: float | None, decimals: int = 2) -> str:
+    """A difference: +1.50, -0.20, 0.00."""
+    text = number(value, decimals)
+    return f"+{text}" if value is not None and not math.isnan(value) and round(value, decimals) > 0 else text
+
+
+def between(low: float | None, high: float | None) -> str:
+    """An interval: +0.50 to +1.20, or none."""
+    return "none" if low is None or math.isnan(low) else f"{signed(low)} to {signed(high)}"
+
+
+def spread_out(values: pd.Series[float], decimals: int = 2, scale: float = 1) -> str:
+    """The mean over replicates, and from the least to the most: 1.50 (1.20 to 1.70)."""
+    values = scale * values.dropna()
+    if len(values) < 2:
+        return number(values.mean(), decimals)
+    low, high = number(values.min(), decimals), number(values.max(), decimals)
+    return f"{number(values.mean(), decimals)} ({low} to {high})"
+
+
+def duration(seconds: float) -> str:
+    """4.2 s, 3 min 20 s, 2 h 5 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def minus(text: str) -> str:
+    """A hyphen before a number becomes a minus sign."""
+    return re.sub(r"(?<![\w.])-(?=\d)", "−", text)
+
+
+def listed(names: Sequence[object]) -> str:
+    """a; a and b; a, b and c."""
+    *most, last = [str(name) for name in names]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def headline(primary: Mapping[str, Any]) -> str:
+    """The answer to the primary contrast in a few words."""
+    arm, reference = primary["arm"], primary["reference"]
+    parts, before = arm.split("+"), reference.split("+")
+    added = [WORDS.get(part, part) for part in parts if part not in before]
+    subject = f"adding {listed(added)}" if set(before) < set(parts) else f"{arm} in place of {reference}"
+    return {
+        "helps": f"Yes: {subject} helps",
+        "hurts": f"No: {subject} hurts",
+        "equivalent": f"No difference that matters from {subject}",
+        "inconclusive": f"This study cannot tell whether {subject} helps",
+        "descriptive": f"A description only: no verdict on {subject}",
+    }[primary["verdict"]]
+
+
+def warnings(study: Study) -> list[str]:
+    """What a reader must know before any number: GANs that diverged or collapsed, replicates that are missing."""
+    found = []
+    for budget in study.budgets:
+        for entry in budget.health:
+            where = f"At {budget.size} images a class, the GAN of replicate {entry['replicate']}"
+            if not entry["finite"]:
+                found.append(f"{where} diverged: a value was not finite, and its training stopped there.")
+            elif entry["collapsed"]:
+                classes = f"class{'es' if len(entry['collapsed']) > 1 else ''} {listed(entry['collapsed'])}"
+                found.append(f"{where} collapsed: its images hardly differ from each other in {classes}.")
+            elif not entry["healthy"]:
+                found.append(f"{where} is not healthy.")
+        drawn, asked = budget.split["replicates"], budget.split["asked"]
+        if drawn < asked:
+            found.append(
+                f"At {budget.size} images a class only {drawn} of {asked} replicates could be drawn from different "
+                "real images."
+            )
+    return found
+
+
+def copying(budget: Budget) -> tuple[str, list[str]]:
+    """Does the GAN copy? An answer in a few words, and the numbers behind it in sentences."""
+    share, replicates = budget.quality["pose_closer_to_subset"], len(budget.quality)
+    images = budget.agreement.groupby("replicate")["synthetic"].sum().mean()
+    noise = 2 * max(SHARE_NOISE, share.std() if replicates > 1 else 0) / math.sqrt(replicates)
+    excess = max(0.0, 2 * share.mean() - 1)
+    if math.isnan(share.mean()):
+        answer = "Not measured"
+    elif share.mean() - noise <= 0.5:
+        answer = "No sign of copying"
+    elif excess < 0.1:
+        answer = "A slight lean towards the training images"
+    elif excess < 0.3:
+        answer = "A clear lean towards the training images"
+    else:
+        answer = "Many images are copies, or nearly so"
+
+    exact = budget.quality["exact_copies"].sum()
+    sentences = [
+        f"Brought to a common pose, {spread_out(share, 1, 100)} % of the synthetic images lie closer to the real "
+        "images that trained their GAN than to as many real images that did not. A GAN that learnt nothing by heart "
+        f"gets 50 %, one that only copies 100 %; this is as if {number(100 * excess, 1)} % of its images were copies.",
+        f"Pixel by pixel it is {spread_out(budget.quality['pixel_closer_to_subset'], 1, 100)} %, with 50 % expected.",
+    ]
+    for view, name in (("pose", "in a common pose"), ("pixel", "pixel by pixel")):
+        near, unused = (100 * budget.quality[f"{view}_near_{of}"].mean() / images for of in ("copies", "unused"))
+        sentences.append(
+            f"Very near to a training image lie {number(near, 1)} % of the synthetic images {name}; very near to an "
+            f"unused image, where nothing can have been copied, {number(unused, 1)} %. Only the difference of "
+            f"{signed(near - unused, 1)} % speaks of copying."
+        )
+    sentences.append(
+        f"{number(exact, 0)} of {number(images * replicates, 0)} synthetic images equal a training image exactly."
+    )
+    return answer, sentences

@@ -1,0 +1,320 @@
+"""Where images come from: official sets and a folder of images per class, all checked on the way in.
+
+Official files are read as they lie, packed, and must have the checksum that torchvision lists. MNIST never goes to the
+network; torchvision fetches the others when they are not there. Every mistake in the data is an InputError that names
+the file and the remedy. PyTorch is imported only where an official set is read.
+"""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import math
+import os
+import zipfile
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from pipeline.config import require
+from pipeline.errors import InputError
+from pipeline.images import LabelledImages
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+MNIST_LIKE = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}  # torchvision's names
+ROUNDING = 2  # of 255: how far the channels of a grey picture lie apart in a lossy file (WebP)
+LITTER = ("Thumbs.db", "desktop.ini", "__MACOSX")  # left by file managers; hidden files are passed over too
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Section `data` of params.yaml.
+
+    source: which set. root: the folder that holds MNIST/raw/, FashionMNIST/raw/ and so on, or the user's own folder.
+    image_size: side in pixels; images of another size are resized. channels: of a folder; auto is colour if any image
+    is not grey. test_fraction: of each class, held out if a folder has no train/ and test/; split_seed: of that draw.
+    """
+
+    source: Literal["mnist", "fashion_mnist", "kmnist", "emnist_digits", "usps", "folder"]
+    root: str
+    image_size: int
+    channels: Literal["auto", "grey", "colour"]
+    test_fraction: float
+    split_seed: int
+
+    def __post_init__(self) -> None:
+        require(self.root != "", "root: must name a folder, got an empty text")
+        require(self.image_size >= 8, f"image_size: must be 8 pixels or more, got {self.image_size}")
+        grey = self.source == "folder" or self.channels != "colour"
+        require(grey, f"channels: {self.source} is grey; colour is for the source folder")
+        require(0 < self.test_fraction < 1, f"test_fraction: must lie between 0 and 1, got {self.test_fraction}")
+        require(self.split_seed >= 0, f"split_seed: must be 0 or more, got {self.split_seed}")
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """How many images were left out because their pixels, as resized, equal another's.
+
+    train_copies, test_copies: copies after the first, which is kept. train_in_test: training images that lie in the
+    test set, which keeps them. contradictory: images whose copies in the same part bear another label; none is kept.
+    """
+
+    train_copies: int
+    test_copies: int
+    train_in_test: int
+    contradictory: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set without exact duplicates, in the order of its files; every class has an image in both parts."""
+
+    train: LabelledImages
+    test: LabelledImages
+    dropped: Dropped
+
+
+def read(config: DataConfig) -> Source:
+    """Read and check the set that `config` names. Raises InputError naming the file at fault."""
+    root, size = Path(config.root).expanduser(), config.image_size
+    try:
+        match config.source:
+            case "folder":
+                parts = _folder(root, size, config.channels)
+            case "emnist_digits":
+                parts = _emnist_digits(root / "EMNIST" / "raw")
+            case "usps":
+                parts = _usps(root / "USPS")
+            case _:
+                parts = _mnist_like(root, MNIST_LIKE[config.source], fetch=config.source != "mnist")
+    except OSError as error:
+        raise InputError(f"{error.filename or root}: {_one_line(error.strerror or error)}") from error
+    if len(parts) == 1:
+        # Copies go before the draw: otherwise one could be held out while its twin is trained on.
+        pool, copies, contradictory = distinct(parts[0])
+        train, test = hold_out(pool, config.test_fraction, config.split_seed, root)
+        dropped = Dropped(copies, 0, 0, contradictory)
+    else:
+        train, test, dropped = drop_duplicates(*(_resized(part, size) for part in parts))
+    for part, images in (("training", train), ("test", test)):
+        missing = sorted(set(range(len(images.classes))) - set(images.labels.tolist()))
+        if missing:
+            name = images.classes[missing[0]]
+            raise InputError(f"{root}: class {name} has no {part} image that is not a duplicate; add images of it")
+    return Source(train, test, dropped)
+
+
+def drop_duplicates(train: LabelledImages, test: LabelledImages) -> tuple[LabelledImages, LabelledImages, Dropped]:
+    """Both parts without exact duplicates, and what was dropped; `Dropped` says which copy stays."""
+    tested = {image.tobytes() for image in test.pixels}
+    across = np.array([image.tobytes() in tested for image in train.pixels], dtype=bool)
+    train, train_copies, train_contradictory = distinct(train.subset(~across))
+    test, test_copies, test_contradictory = distinct(test)
+    contradictory = train_contradictory + test_contradictory
+    return train, test, Dropped(train_copies, test_copies, int(across.sum()), contradictory)
+
+
+def distinct(images: LabelledImages) -> tuple[LabelledImages, int, int]:
+    """The first copy of every image, in order; how many later copies and how many contradictory images were dropped."""
+    labels: dict[bytes, set[int]] = {}
+    first = np.zeros(len(images), dtype=bool)
+    keys = [image.tobytes() for image in images.pixels]
+    for i, (key, label) in enumerate(zip(keys, images.labels.tolist(), strict=True)):
+        first[i] = key not in labels
+        labels.setdefault(key, set()).add(label)
+    agreed = np.array([len(labels[key]) == 1 for key in keys], dtype=bool)
+    return images.subset(agreed & first), int((agreed & ~first).sum()), int((~agreed).sum())
+
+
+def hold_out(images: LabelledImages, fraction: float, seed: int, root: Path) -> tuple[LabelledImages, LabelledImages]:
+    """Split off `fraction` of each class (at least one image, never all) as a test set; both parts keep their order.
+
+    A class's draw depends on `seed`, its place among the classes and its number of images alone.
+    """
+    held = np.zeros(len(images), dtype=bool)
+    for label, name in enumerate(images.classes):
+        members = np.flatnonzero(images.labels == label)
+        if len(members) < 2:
+            raise InputError(f"{root / name}: {len(members)} distinct image(s), too few to hold one out; add images")
+        count = min(max(round(fraction * len(members)), 1), len(members) - 1)
+        held[np.random.default_rng((seed, label)).permutation(members)[:count]] = True
+    return images.subset(~held), images.subset(held)
+
+
+# Official sets: each gives (train, test), and leaves nothing unpacked beside the official files.
+
+
+def _mnist_like(root: Path, name: str, fetch: bool) -> list[LabelledImages]:
+    """MNIST and the sets that come in its four files; `name` is torchvision's class and folder."""
+    import torchvision.datasets
+
+    kind = getattr(torchvision.datasets, name)
+    blobs = []  # train images, train labels, test images, test labels
+    for filename, md5 in kind.resources:
+        path = root / name / "raw" / filename
+        _verify(path, md5, [mirror + filename for mirror in kind.mirrors] if fetch else [])
+        blobs.append((path.read_bytes(), str(path)))
+    classes = [title.split(" - ")[0] for title in kind.classes]  # MNIST's are "0 - zero"
+    return [idx_to_images(blobs[0], blobs[1], classes), idx_to_images(blobs[2], blobs[3], classes)]
+
+
+def _emnist_digits(folder: Path) -> list[LabelledImages]:
+    """EMNIST's split `digits` out of the official zip, turned upright: its files hold every image transposed."""
+    from torchvision.datasets import EMNIST
+
+    archive, parts = folder / "gzip.zip", []
+    _verify(archive, EMNIST.md5, [EMNIST.url])
+    with zipfile.ZipFile(archive) as packed:
+        for part in ("train", "test"):
+            members = [f"gzip/emnist-digits-{part}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")]
+            images, labels = ((packed.read(member), f"{archive}:{member}") for member in members)
+            lying = idx_to_images(images, labels, EMNIST.classes_split_dict["digits"])
+            parts.append(LabelledImages(lying.pixels.swapaxes(2, 3).copy(), lying.labels, lying.classes))
+    return parts
+
+
+def _usps(folder: Path) -> list[LabelledImages]:
+    """USPS, 16x16, as torchvision reads it."""
+    from torchvision.datasets import USPS
+
+    parts = []
+    for part in ("train", "test"):
+        url, filename, md5 = USPS.split_list[part]
+        _verify(folder / filename, md5, [url])
+        official = USPS(folder, train=part == "train")
+        parts.append(LabelledImages(official.data[:, None], np.array(official.targets), tuple("0123456789")))
+    return parts
+
+
+def _verify(path: Path, md5: str, urls: Sequence[str]) -> None:
+    """Check that `path` has the official checksum; fetch it first, whole or not at all, if it is not there."""
+    from torchvision.datasets.utils import calculate_md5, download_url
+
+    reason = None
+    for url in [] if path.exists() else urls:
+        part = path.with_name(path.name + ".part")
+        try:
+            download_url(url, path.parent, part.name, md5)
+            os.replace(part, path)
+            break
+        except (OSError, RuntimeError, http.client.HTTPException) as error:  # RuntimeError: what came has another md5
+            part.unlink(missing_ok=True)
+            reason = f"{url} could not be fetched ({_one_line(error)}); download it elsewhere and put it there"
+    if not path.exists():
+        raise InputError(f"{path}: no such file; {reason or 'restore it with git, or put the official file there'}")
+    if (found := calculate_md5(path)) != md5:
+        remedy = "delete it to have it fetched again" if urls else "restore it with git"
+        raise InputError(f"{path}: truncated or altered (md5 {found}, the official file has {md5}); {remedy}")
+
+
+def idx_to_images(images: tuple[bytes, str], labels: tuple[bytes, str], classes: Iterable[str]) -> LabelledImages:
+    """Grey images from a gzipped IDX image file and its label file, each given as (bytes, its name for errors)."""
+    pixels, numbers = _idx(*images, dimensions=3), _idx(*labels, dimensions=1)
+    try:
+        return LabelledImages(pixels[:, None], numbers.astype(np.int64), tuple(classes))
+    except InputError as error:
+        raise InputError(f"{labels[1]}: does not fit {images[1]}: {error}; replace both") from None
+
+
+def _idx(packed: bytes, name: str, dimensions: int) -> NDArray[np.uint8]:
+    """MNIST's format: 0, 0, 8 (for uint8), how many dimensions, each of them as big-endian uint32, the values."""
+    try:
+        data = gzip.decompress(packed)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{name}: truncated or not gzip ({_one_line(error)}); replace it") from None
+    start = 4 + 4 * dimensions
+    if data[:4] != bytes((0, 0, 8, dimensions)) or len(data) < start:
+        raise InputError(f"{name}: not an IDX file of bytes in {dimensions} dimensions; replace it")
+    shape = np.frombuffer(data, ">u4", dimensions, 4).tolist()
+    if len(data) - start != math.prod(shape):
+        raise InputError(f"{name}: {len(data) - start} values where its header promises {shape}; replace it")
+    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+
+
+# A folder of images per class
+
+
+def _folder(root: Path, size: int, channels: str) -> list[LabelledImages]:
+    """(train, test) from ROOT/train/CLASS/* and ROOT/test/CLASS/*, or (all,) from ROOT/CLASS/*."""
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder; set data.root to the folder that holds a folder per class")
+    names = [path.name for path in _visible(root) if path.is_dir()]
+    split = "train" in names or "test" in names
+    if split and names != ["test", "train"]:
+        raise InputError(f"{root}: holds {', '.join(names)}; it must hold train/ and test/, or only class folders")
+    files = [_class_files(part) for part in ((root / "train", root / "test") if split else (root,))]
+    classes = tuple(files[0])
+    if len(classes) < 2:
+        raise InputError(f"{root}: {len(classes)} class folder(s) of training images; at least 2 are needed")
+    for name in sorted(set(files[0]) ^ set(files[-1])):
+        raise InputError(f"{root}: class {name} is not in both train/ and test/; add or remove its folder")
+    rgb = [np.stack([_file_to_rgb(path, size) for paths in part.values() for path in paths]) for part in files]
+    colour = channels == "colour" or (channels == "auto" and any(np.ptp(p, axis=-1).max() > ROUNDING for p in rgb))
+    labels = [np.repeat(np.arange(len(classes)), [len(paths) for paths in part.values()]) for part in files]
+    return [LabelledImages(_channels_first(p, colour), k, classes) for p, k in zip(rgb, labels, strict=True)]
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What lies in `folder`, by name, without hidden files and file managers' litter."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in LITTER)
+
+
+def _class_files(folder: Path) -> dict[str, list[Path]]:
+    """Class name -> its image files, both in order of name. Beside the class folders may lie a README, but no image."""
+    classes = {path.name: _visible(path) for path in _visible(folder) if path.is_dir()}
+    for path in _visible(folder):
+        if path.suffix.lower() in ENDINGS:
+            raise InputError(f"{path}: lies outside the class folders; move it into one")
+    for name, paths in classes.items():
+        if not paths:
+            raise InputError(f"{folder / name}: class with no image; add images or remove the folder")
+        for path in paths:
+            if path.suffix.lower() not in ENDINGS or path.is_dir():
+                raise InputError(f"{path}: not an image file ({', '.join(ENDINGS)}); convert, move or remove it")
+    return classes
+
+
+def _file_to_rgb(path: Path, size: int) -> NDArray[np.uint8]:
+    """Read one image, upright, over white where transparent, stretched to a square: uint8 (size, size, 3)."""
+    try:
+        with Image.open(path) as image:
+            if image.mode in ("I", "F") or image.mode.startswith("I;"):
+                raise ValueError("more than 8 bits a channel")  # Pillow would clip instead of scaling
+            rgba = ImageOps.exif_transpose(image).convert("RGBA")
+    except Exception as error:  # Pillow's decoders each raise their own kinds for a damaged file
+        reason = "no known image format" if isinstance(error, Image.UnidentifiedImageError) else _one_line(error)
+        raise InputError(f"{path}: unreadable ({reason}); replace it by an 8-bit image or remove it") from None
+    white = Image.new("RGBA", rgba.size, "white")
+    return _square(np.asarray(Image.alpha_composite(white, rgba).convert("RGB")), size)
+
+
+def _channels_first(rgb: NDArray[np.uint8], colour: bool) -> NDArray[np.uint8]:
+    """(N, H, W, 3) -> (N, 3, H, W), or its luma (N, 1, H, W), which is the same value where all three are equal."""
+    if colour:
+        return np.ascontiguousarray(np.moveaxis(rgb, -1, 1))
+    return np.stack([np.asarray(Image.fromarray(image).convert("L")) for image in rgb])[:, None]
+
+
+def _square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """(H, W) or (H, W, 3) at side `size`, averaged where it shrinks; unchanged if it has that size."""
+    if image.shape[:2] == (size, size):
+        return image
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def _resized(images: LabelledImages, size: int) -> LabelledImages:
+    """Grey images (N, 1, H, W) at side `size`; images of that size come back as they are, grey or colour."""
+    if images.shape[1:] == (size, size):
+        return images
+    squares = np.stack([_square(image[0], size) for image in images.pixels])
+    return LabelledImages(squares[:, None], images.labels, images.classes)
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,94 @@
+"""Check every param before anything runs: names, types, values, and what they say of each other.
+
+`python -m pipeline.stages.check` is also the first stage of dvc.yaml. Its output never changes, so that a changed param
+reruns this check and the stages that declare the param, and no others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.classifier.arms import ARMS, ArmsConfig
+from pipeline.classifier.training import ClassifierConfig
+from pipeline.comparison import CompareConfig
+from pipeline.compute import ComputeConfig
+from pipeline.config import from_mapping, require
+from pipeline.errors import InputError
+from pipeline.gan.recipe import GanConfig, load_recipe
+from pipeline.quality.assessment import AssessConfig
+from pipeline.sources import DataConfig
+from pipeline.stages.generate import GenerateConfig
+from pipeline.stages.stage import Stage, read_params, run, whole_folder
+from pipeline.subsets import SplitConfig
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """seed: of every random draw. budgets: real images a class. replicates: disjoint real subsets per budget."""
+
+    seed: int
+    budgets: tuple[int, ...]
+    replicates: int
+
+    def __post_init__(self) -> None:
+        require(self.seed >= 0, "seed: must not be negative")
+        require(len(self.budgets) > 0, "budgets: must name at least one budget")
+        require(all(budget > 0 for budget in self.budgets), "budgets: each must be positive")
+        require(len(set(self.budgets)) == len(self.budgets), "budgets: each must be named once")
+        require(self.replicates > 0, "replicates: must be positive")
+
+
+@dataclass(frozen=True)
+class Params:
+    """params.yaml, a section a field."""
+
+    study: StudyConfig
+    data: DataConfig
+    split: SplitConfig
+    oracle: ClassifierConfig
+    gan: GanConfig
+    generate: GenerateConfig
+    assess: AssessConfig
+    classifier: ClassifierConfig
+    arms: ArmsConfig
+    compare: CompareConfig
+    compute: ComputeConfig
+
+
+def to_params(values: Mapping[str, Any]) -> Params:
+    """Check a whole params file. Raises InputError naming the key that is wrong."""
+    hints = typing.get_type_hints(Params)
+    known = [field.name for field in dataclasses.fields(Params)]
+    for section in values:
+        if section not in known:
+            raise InputError(f"{section}: unknown section; known sections: {', '.join(known)}")
+    for section in known:
+        if section not in values:
+            raise InputError(f"{section}: missing section; restore it with `git checkout params.yaml`")
+    params = Params(**{section: from_mapping(hints[section], values[section], section) for section in known})
+    primary, names = params.compare.primary, [arm.name for arm in ARMS]
+    if primary.budget not in params.study.budgets:
+        listed = ", ".join(map(str, params.study.budgets))
+        raise InputError(f"compare.primary.budget: {primary.budget} is not among study.budgets ({listed})")
+    for role in ("arm", "reference"):
+        if getattr(primary, role) not in names:
+            raise InputError(
+                f"compare.primary.{role}: unknown arm {getattr(primary, role)!r}; known arms: {', '.join(names)}"
+            )
+    load_recipe(params.gan.recipe)
+    return params
+
+
+def check(stage: Stage) -> None:
+    to_params(read_params(stage.params_file))
+    with whole_folder(Path("artifacts/check")) as folder:
+        (folder / "params").write_text("every param was checked\n")
+
+
+if __name__ == "__main__":
+    run("check", check, recorded=False)

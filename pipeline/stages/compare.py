@@ -1,0 +1,45 @@
+"""Hold the arms against each other: the only stage that opens the test labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.comparison import (
+    CompareConfig,
+    Predictions,
+    deltas_to_metrics,
+    predictions_to_accuracies,
+    predictions_to_deltas,
+    predictions_to_mcnemar,
+    predictions_to_recalls,
+)
+from pipeline.images import load_arrays
+from pipeline.stages.stage import Stage, read_json, run, write_csv, write_json
+
+RESULTS = Path("results")
+
+
+def compare(stage: Stage) -> None:
+    config = stage.config("compare", CompareConfig)
+    by_budget = {}
+    for budget in stage.value("study.budgets"):
+        arms = {}
+        for kind in ("baseline", "augmented"):
+            arms |= load_arrays(Path(f"artifacts/{kind}/{budget}/predictions.npz"))
+        by_budget[budget] = {arm: predictions.astype(int) for arm, predictions in arms.items()}
+    labels = load_arrays(Path("artifacts/data/test_labels.npz"))["labels"]
+    classes = read_json(Path("artifacts/data/summary.json"))["classes"]
+    study = Predictions(by_budget, labels, classes)
+    oracle = load_arrays(Path("artifacts/oracle/predictions.npz"))["predictions"].astype(int)
+    deltas = predictions_to_deltas(study, config)
+    write_csv(RESULTS / "deltas.csv", deltas)
+    write_csv(RESULTS / "accuracies.csv", predictions_to_accuracies(study))
+    write_csv(RESULTS / "recalls.csv", predictions_to_recalls(study))
+    write_csv(RESULTS / "mcnemar.csv", predictions_to_mcnemar(study, config))
+    metrics = deltas_to_metrics(study, deltas, config, oracle)
+    write_json(RESULTS / "metrics.json", metrics)
+    print(f"compare: {metrics['primary']['sentence']}")
+
+
+if __name__ == "__main__":
+    run("compare", compare)

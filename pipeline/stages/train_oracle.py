@@ -1,0 +1,39 @@
+"""Train the audit-only oracle on all training images. It measures quality; it never selects, filters or trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.classifier.replicate import train_replicate
+from pipeline.classifier.training import ClassifierConfig, Material
+from pipeline.compute import ComputeConfig, run_replicates
+from pipeline.images import load, load_arrays, save_arrays
+from pipeline.seeds import derive
+from pipeline.stages.stage import Stage, run, whole_folder, write_csv, write_json
+from pipeline.transforms import Distortion
+from pipeline.weights import save_weights
+
+
+def train_oracle(stage: Stage) -> None:
+    config = stage.config("oracle", ClassifierConfig)
+    train = load(Path("artifacts/data/train.npz"))
+    job = {
+        "material": Material(real=train, synthetic=None, distortion=Distortion(), synthetic_share=0.5),
+        "test_pixels": load_arrays(Path("artifacts/data/test_images.npz"))["pixels"],
+        "config": config,
+        "seed": derive(stage.value("study.seed"), "oracle"),
+    }
+    (result,) = run_replicates(train_replicate, [job], stage.compute(ComputeConfig), stage.name, config.steps)
+    with whole_folder(Path("artifacts/oracle")) as folder:
+        save_weights(folder / "weights.safetensors", result["weights"])
+        write_json(
+            folder / "config.json", {"channels": train.shape[0], "classes": list(train.classes), "width": config.width}
+        )
+        save_arrays(folder / "predictions.npz", predictions=result["predictions"])
+        write_csv(folder / "history.csv", pd.DataFrame(result["history"]))
+
+
+if __name__ == "__main__":
+    run("train_oracle", train_oracle)

@@ -1,0 +1,65 @@
+"""Named studies: `python -m pipeline.studies full` merges conf/full.yaml into params.yaml and keeps its comments."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from pipeline.errors import InputError
+from pipeline.stages.check import to_params
+from pipeline.stages.stage import PARAMS, read_params
+
+STUDIES = Path("conf")
+
+
+def merge_study(name: str, params: Path = PARAMS, studies: Path = STUDIES) -> None:
+    """Overwrite the keys of `params` that the study names; every other key and every comment stays.
+
+    Raises InputError, and leaves `params` as it was, if there is no such study or the result would not be valid.
+    """
+    known = sorted(path.stem for path in studies.glob("*.yaml"))
+    if name not in known:
+        raise InputError(f"unknown study {name!r}; known studies: {', '.join(known) or 'none'}")
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 120
+    values = yaml.load(params)
+    _merge(values, read_params(studies / f"{name}.yaml"), name)
+    to_params(values)
+    part = params.with_name(params.name + ".part")
+    yaml.dump(values, part)
+    os.replace(part, params)
+
+
+def _merge(values: MutableMapping[str, Any], changes: Mapping[str, Any], where: str) -> None:
+    for key, change in changes.items():
+        if key not in values:
+            raise InputError(f"study {where}: {key} is not in params.yaml; remove it from the study")
+        if isinstance(change, Mapping) and isinstance(values[key], MutableMapping):
+            _merge(values[key], change, f"{where}.{key}")
+        elif isinstance(change, list) and isinstance(values[key], list):
+            values[key][:] = change  # in place, so that the list's style and comments stay
+        else:
+            values[key] = change
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m pipeline.studies", description=__doc__)
+    parser.add_argument("study", help="a file of conf/, without its ending")
+    study = parser.parse_args().study
+    try:
+        merge_study(study)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    print(f"params.yaml now holds the study {study}; `git diff params.yaml` shows what changed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,287 @@
+"""Quality of synthetic images: against numbers worked by hand, the authors' own PRDC, and planted copies."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from prdc import compute_prdc
+from scipy import linalg, ndimage
+
+from pipeline.errors import InputError
+from pipeline.quality.agreement import labels_to_agreement
+from pipeline.quality.coverage import features_to_class_coverage, features_to_coverage
+from pipeline.quality.fidelity import Gaussian, features_to_fidelity, features_to_statistics, statistics_to_distance
+from pipeline.quality.memorisation import Distances, distances_to_numbers, images_to_memorisation
+from pipeline.quality.pose import images_to_pose
+from pipeline.quality.spread import Spread, collapsed, images_to_spread
+
+Pixels = NDArray[np.uint8]
+MNIST = Path(__file__).parents[1] / "datasets" / "MNIST" / "raw" / "train-images-idx3-ubyte.gz"
+
+
+@pytest.fixture(scope="module")
+def digits() -> Pixels:
+    """The first 1,500 MNIST training images, (1500, 1, 28, 28); plain reading, so that no project code is trusted."""
+    with gzip.open(MNIST) as file:
+        file.seek(16)
+        return np.frombuffer(file.read(1500 * 28 * 28), np.uint8).reshape(1500, 1, 28, 28)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+class TestFidelity:
+    def test_one_dimension_by_hand(self) -> None:
+        # (3 - 1)^2 + (sd 2 - sd 5)^2 = 4 + 9
+        a = Gaussian(np.array([1.0]), np.array([[4.0]]))
+        b = Gaussian(np.array([3.0]), np.array([[25.0]]))
+        assert statistics_to_distance(a, b) == pytest.approx(13)
+
+    def test_diagonal_by_hand(self) -> None:
+        # means differ by (3, 4): 25; standard deviations (1, 2) against (3, 2): 4 + 0
+        a = Gaussian(np.zeros(2), np.diag([1.0, 4.0]))
+        b = Gaussian(np.array([3.0, 4.0]), np.diag([9.0, 4.0]))
+        assert statistics_to_distance(a, b) == pytest.approx(29)
+        assert statistics_to_distance(b, a) == pytest.approx(29)
+
+    def test_statistics_by_hand(self) -> None:
+        gaussian = features_to_statistics(np.array([[0, 0], [2, 4]], dtype=np.float32))
+        np.testing.assert_allclose(gaussian.mean, [1, 2])
+        np.testing.assert_allclose(gaussian.covariance, [[2, 4], [4, 8]])
+
+    def test_textbook_formula_with_scipys_matrix_root(self, rng: np.random.Generator) -> None:
+        a, b = (features_to_statistics(rng.normal(size=(300, 16)) @ rng.normal(size=(16, 16))) for _ in range(2))
+        root = linalg.sqrtm(a.covariance @ b.covariance).real
+        expected = np.sum((a.mean - b.mean) ** 2) + np.trace(a.covariance + b.covariance - 2 * root)
+        assert statistics_to_distance(a, b) == pytest.approx(expected, rel=1e-9)
+
+    def test_singular_covariance(self, rng: np.random.Generator) -> None:
+        # 64 features of rank 3, as a network with dead units gives: rotating changes no distance, so 3 by hand will do.
+        rotation = np.linalg.qr(rng.normal(size=(64, 64)))[0][:3]
+        a = Gaussian(np.zeros(64), rotation.T @ np.diag([1.0, 4.0, 9.0]) @ rotation)
+        b = Gaussian(np.zeros(64), rotation.T @ np.diag([4.0, 4.0, 1.0]) @ rotation)
+        assert statistics_to_distance(a, b) == pytest.approx(1 + 0 + 4, abs=1e-6)
+        assert statistics_to_distance(a, a) == pytest.approx(0, abs=1e-9)
+
+    def test_floor_is_beside_the_distance(self, rng: np.random.Generator) -> None:
+        real, others = rng.normal(size=(2, 400, 8))
+        numbers = features_to_fidelity(rng.normal(1, 1, (400, 8)), real, others)
+        assert numbers["frechet"] == pytest.approx(8, rel=0.2)  # eight features, each mean 1 off
+        assert 0 < numbers["frechet_floor"] < 0.3
+        assert (numbers["images"], numbers["features"]) == (400, 8)
+        assert features_to_fidelity(real, real, others)["frechet"] == pytest.approx(0, abs=1e-9)
+
+    def test_refusals(self, rng: np.random.Generator) -> None:
+        few = rng.normal(size=(15, 8))
+        with pytest.raises(InputError, match="at least 16 images a set, got 15"):
+            features_to_fidelity(few, few, few)
+        with pytest.raises(InputError, match="equally many"):
+            features_to_fidelity(rng.normal(size=(20, 8)), rng.normal(size=(30, 8)), rng.normal(size=(30, 8)))
+        with pytest.raises(InputError, match="diverged"):
+            features_to_statistics(np.full((5, 2), np.nan))
+
+
+class TestCoverage:
+    @pytest.mark.parametrize(("neighbours", "shift"), [(1, 0.0), (3, 0.5), (5, 1.5)])
+    def test_matches_the_authors_code(self, rng: np.random.Generator, neighbours: int, shift: float) -> None:
+        real, synthetic = rng.normal(size=(200, 6)), rng.normal(shift, 0.8, (150, 6))
+        expected = compute_prdc(real, synthetic, nearest_k=neighbours)
+        assert features_to_coverage(real, synthetic, neighbours) == pytest.approx(expected, abs=1e-12)
+
+    def test_several_blocks_match_too(self, rng: np.random.Generator) -> None:
+        real, synthetic = (
+            rng.normal(size=(3000, 2)),
+            rng.normal(0.3, 1, (3200, 2)),
+        )  # 73 MiB of distances, in 64 MiB blocks
+        expected = compute_prdc(real, synthetic, nearest_k=5)
+        assert features_to_coverage(real, synthetic) == pytest.approx(expected, abs=1e-12)
+
+    def test_by_hand_on_a_line(self) -> None:
+        real, synthetic = np.array([[0.0], [1.0], [3.0]]), np.array([[0.5], [10.0], [10.2]])
+        # Radii of 0, 1 and 3 to the next neighbour: 1, 1, 2. 0.5 lies in the balls of 0 and 1; 10 and 10.2 in none.
+        # Radii of 0.5, 10 and 10.2: 9.5, 0.2, 0.2. All reals lie in the wide ball of the outlier 0.5.
+        numbers = features_to_coverage(real, synthetic, neighbours=1)
+        assert numbers == pytest.approx({"precision": 1 / 3, "recall": 1, "density": 2 / 3, "coverage": 2 / 3})
+
+    def test_identical_and_distant_sets(self, rng: np.random.Generator) -> None:
+        real = rng.normal(size=(100, 4))
+        same = features_to_coverage(real, real)
+        assert (same["precision"], same["recall"], same["coverage"]) == (1, 1, 1)
+        assert set(features_to_coverage(real, real + 100).values()) == {0.0}
+
+    def test_a_repeated_image_is_precise_but_covers_little(self, rng: np.random.Generator) -> None:
+        real = rng.normal(size=(200, 4))
+        repeated = np.repeat(real.mean(axis=0, keepdims=True), 200, axis=0)
+        numbers = features_to_coverage(real, repeated)
+        assert numbers["precision"] == 1
+        assert numbers["recall"] == 0
+        assert numbers["coverage"] < 0.2
+
+    def test_too_few_images(self, rng: np.random.Generator) -> None:
+        with pytest.raises(InputError, match="5 nearest neighbours need more than 5 images a set, got 5"):
+            features_to_coverage(rng.normal(size=(50, 4)), rng.normal(size=(5, 4)))
+        with pytest.raises(InputError, match="0 nearest"):
+            features_to_coverage(rng.normal(size=(50, 4)), rng.normal(size=(50, 4)), neighbours=0)
+
+    def test_per_class(self, rng: np.random.Generator) -> None:
+        labels = np.repeat([0, 1], 50)
+        real = rng.normal(size=(100, 4)) + 50 * labels[:, None]
+        synthetic = rng.normal(size=(100, 4)) + 25 * labels[:, None]  # class 1 misses its place
+        table = features_to_class_coverage(real, labels, synthetic, labels, ("zero", "one", "never"))
+        assert table["class"].tolist() == ["zero", "one", "never"]
+        assert table["coverage"][0] > 0.8
+        assert table["coverage"][1] == 0
+        assert table.loc[2, ["precision", "recall", "density", "coverage"]].isna().all()
+
+
+class TestAgreement:
+    def test_by_hand(self) -> None:
+        table = labels_to_agreement(np.array([0, 0, 0, 0, 2]), np.array([0, 0, 0, 1, 1]), ("a", "b", "c"))
+        expected = pd.DataFrame({"class": ["a", "b", "c"], "synthetic": [4, 0, 1], "agreement": [75.0, np.nan, 0.0]})
+        pd.testing.assert_frame_equal(table, expected)
+
+    def test_lengths_differ(self) -> None:
+        with pytest.raises(InputError, match="3 synthetic labels but 2 predictions"):
+            labels_to_agreement(np.array([0, 0, 0]), np.array([0, 0]), ("a",))
+
+
+def moved(images: Pixels, rng: np.random.Generator) -> Pixels:
+    """Each image rotated, scaled and shifted a little, as a generator trained on augmented images would return it."""
+    out = np.empty_like(images)
+    for source, target in zip(images[:, 0], out[:, 0], strict=True):
+        angle, scale = np.deg2rad(rng.uniform(-10, 10)), rng.uniform(0.9, 1.1)
+        matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        offset = np.array([13.5, 13.5]) - matrix @ (np.array([13.5, 13.5]) + rng.uniform(-2, 2, 2))
+        target[:] = ndimage.affine_transform(source, matrix, offset, order=1)
+    return out
+
+
+class TestMemorisation:
+    def test_numbers_by_hand(self) -> None:
+        numbers = distances_to_numbers(
+            Distances(
+                to_subset=np.array([0.1, 0.2, 0.3, 0.4]),
+                to_unused=np.array([0.2, 0.2, 0.1, 0.8]),
+                unused_to_subset=np.full(10, 0.15),
+                nearest_real=np.zeros(4, dtype=np.intp),
+            )
+        )
+        assert numbers == pytest.approx(
+            {
+                "closer_to_subset": (1 + 0.5 + 0 + 1) / 4,
+                "distance_ratio": (0.5 + 1) / 2,  # median of 0.5, 1, 3, 0.5
+                "near_distance": 0.15,
+                "near_copies": 1,
+                "near_unused": 1,
+            },
+            rel=1e-4,
+        )
+
+    def test_distances_are_root_mean_squares(self) -> None:
+        black, white = np.zeros((1, 1, 4, 4), np.uint8), np.full((1, 1, 4, 4), 255, np.uint8)
+        half = white.copy()
+        half[:, :, :2] = 0
+        numbers = images_to_memorisation(half, black, white).numbers["pixel"]
+        assert numbers["near_distance"] == pytest.approx(1)  # every pixel of white is 1 away from black
+        assert numbers["closer_to_subset"] == 0.5  # half the pixels are 1 away, from either
+
+    def test_fresh_digits_are_not_memorised(self, digits: Pixels) -> None:
+        result = images_to_memorisation(digits[800:], digits[:400], digits[400:800])
+        for view in ("pixel", "pose"):
+            numbers = result.numbers[view]
+            assert 0.43 < numbers["closer_to_subset"] < 0.57
+            assert 0.97 < numbers["distance_ratio"] < 1.03
+            assert abs(numbers["near_copies"] - numbers["near_unused"]) < 0.03 * 700
+        assert result.numbers["exact"]["copies"] == 0
+
+    def test_planted_copies_are_found(self, digits: Pixels) -> None:
+        synthetic = digits[800:900].copy()
+        synthetic[[7, 70]] = digits[[123, 321]]
+        result = images_to_memorisation(synthetic, digits[:400], digits[400:800], suspects=5)
+        assert result.numbers["exact"]["copies"] == 2
+        found = result.suspects[:2].sort_values("synthetic")
+        assert found["synthetic"].tolist() == [7, 70]
+        assert found["real"].tolist() == [123, 321]
+        assert found["distance"].max() < 1e-3
+        assert len(result.suspects) == 5
+        assert result.suspects["ratio"].is_monotonic_increasing
+
+    def test_a_shifted_copy_is_found(self, digits: Pixels) -> None:
+        synthetic = digits[800:900].copy()
+        synthetic[7] = np.roll(digits[123], (-2, 2), axis=(1, 2))
+        result = images_to_memorisation(synthetic, digits[:400], digits[400:800])
+        assert result.numbers["exact"]["copies"] == 0
+        assert tuple(result.suspects.loc[0, ["synthetic", "real"]].astype(int)) == (7, 123)
+        assert result.suspects["distance"][0] < 1e-3
+
+    def test_moved_copies_show_in_the_common_pose(self, digits: Pixels, rng: np.random.Generator) -> None:
+        copies = moved(digits[:200], rng)
+        numbers = images_to_memorisation(copies, digits[:400], digits[400:800]).numbers
+        assert numbers["pose"]["closer_to_subset"] > 0.95
+        assert numbers["pose"]["closer_to_subset"] > numbers["pixel"]["closer_to_subset"] + 0.15
+        assert numbers["pose"]["near_copies"] > 10 * numbers["pose"]["near_unused"]
+
+    def test_moved_fresh_digits_are_not_memorised(self, digits: Pixels, rng: np.random.Generator) -> None:
+        fresh = moved(digits[800:1300], rng)
+        numbers = images_to_memorisation(fresh, digits[:400], digits[400:800]).numbers["pose"]
+        assert 0.43 < numbers["closer_to_subset"] < 0.57
+
+    def test_refusals(self, digits: Pixels) -> None:
+        with pytest.raises(InputError, match="10 and 20"):
+            images_to_memorisation(digits[:5], digits[10:20], digits[20:40])
+        with pytest.raises(InputError, match="1 of the unused images"):
+            images_to_memorisation(digits[:5], digits[10:20], digits[19:29])
+        with pytest.raises(InputError, match="0 synthetic"):
+            images_to_memorisation(digits[:0], digits[10:20], digits[20:30])
+
+
+class TestPose:
+    def test_a_shift_vanishes(self, digits: Pixels) -> None:
+        shifted = np.roll(digits[:50], (-2, 1), axis=(2, 3))
+        np.testing.assert_allclose(images_to_pose(shifted), images_to_pose(digits[:50]), atol=1e-4)
+
+    def test_blank_and_inverted_images(self, digits: Pixels) -> None:
+        blank = np.full((1, 3, 8, 9), 77, np.uint8)
+        np.testing.assert_allclose(images_to_pose(blank), blank / 255, atol=1e-6)
+        # Dark ink on white paper is posed as the same ink in white on black.
+        np.testing.assert_allclose(images_to_pose(255 - digits[:20]), 1 - images_to_pose(digits[:20]), atol=1e-5)
+
+    def test_faint_noise_hardly_moves_a_digit(self, digits: Pixels, rng: np.random.Generator) -> None:
+        noisy = np.maximum(digits[:50], rng.integers(0, 8, digits[:50].shape).astype(np.uint8))
+        gap = np.sqrt(((images_to_pose(noisy) - images_to_pose(digits[:50])) ** 2).mean())
+        assert gap < 0.03
+
+
+class TestSpread:
+    def test_by_hand(self) -> None:
+        pixels = np.zeros((5, 1, 1, 2), np.uint8)
+        pixels[1, 0, 0] = [255, 0]  # class 0: pixel one is -1 and 1 (variance 2), pixel two does not vary
+        spread = images_to_spread(pixels, np.array([0, 0, 1, 1, 2]), classes=4)
+        np.testing.assert_allclose(spread.per_class, [1, 0, np.nan, np.nan])
+        assert spread.mean == pytest.approx(0.5)
+
+    def test_no_class_has_a_spread(self) -> None:
+        assert np.isnan(images_to_spread(np.zeros((0, 1, 2, 2), np.uint8), np.zeros(0, np.int64), classes=2).mean)
+
+    def test_does_not_depend_on_how_many(self, digits: Pixels) -> None:
+        def one_class(images: Pixels) -> float:
+            return images_to_spread(images, np.zeros(len(images), np.int64), classes=1).mean
+
+        in_tens = np.mean([one_class(digits[i : i + 10]) for i in range(0, 1500, 10)])
+        assert in_tens == pytest.approx(one_class(digits), rel=0.01)
+
+    def test_collapsed_classes(self) -> None:
+        real = Spread(np.array([0.4, 0.2, 0.3, 0.3, np.nan]))
+        synthetic = Spread(np.array([0.09, 0.06, 0.0, np.nan, 0.07]))
+        assert collapsed(synthetic, real) == [0, 2, 3, 4]  # 4: no real spread of its own, 0.07 < a quarter of 0.3
+        assert collapsed(real, real) == [4]
+        assert collapsed(synthetic, real, below=0.2) == [2, 3]
+
+    def test_lengths_differ(self) -> None:
+        with pytest.raises(InputError, match="2 images but 3 labels"):
+            images_to_spread(np.zeros((2, 1, 2, 2), np.uint8), np.zeros(3, np.int64), classes=1)
