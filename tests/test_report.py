@@ -3,24 +3,18 @@
 import csv
 import gzip
 import json
-import re
 from collections.abc import Sequence
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline import comparison, images, subsets
 from pipeline.config import from_mapping
-from pipeline.errors import InputError
 from pipeline.images import LabelledImages
-from pipeline.report import print_table, write
-from pipeline.report.words import duration, minus, signed
 
 RAW = Path(__file__).parents[1] / "datasets" / "MNIST" / "raw"
 # Mean accuracy at 50 a class, and how often two arms err together is left to chance and to each image's difficulty.
@@ -171,8 +165,10 @@ def make_gan(
     write_json(folder / "health.json", {"replicates": health})
     write_json(folder / "config.json", {"grid_steps": GRID_STEPS})
     (folder / "grids").mkdir()
-    columns = [train.pixels[train.labels == label][:10] for label in range(len(train.classes))]
-    grid = np.block([[list(np.moveaxis(image, 0, -1)[..., 0] for image in row)] for row in columns])  # type: ignore
+    rows_of_images = [
+        np.concatenate(list(train.pixels[train.labels == i][:10, 0]), 1) for i in range(len(train.classes))
+    ]
+    grid = np.concatenate(rows_of_images)
     for step in GRID_STEPS:
         if 0 in diverged and step > 500:
             break
@@ -187,14 +183,20 @@ def make_quality(folder: Path, train: LabelledImages, drawn: NDArray[np.int64], 
         row = {"replicate": r, "agreement": 90 + rng.random(), "frechet": 3 + rng.random(), "frechet_floor": 0.4}
         row |= {"precision": 0.8, "recall": 0.7, "density": 0.9, "coverage": 0.75, "spread": 0.44, "spread_real": 0.47}
         for view in ("pose", "pixel"):
-            row |= {f"{view}_closer_to_subset": 0.54 + 0.02 * rng.random(), f"{view}_near_copies": 70, f"{view}_near_unused": 52}
+            row |= {
+                f"{view}_closer_to_subset": 0.54 + 0.02 * rng.random(),
+                f"{view}_near_copies": 70,
+                f"{view}_near_unused": 52,
+            }
         rows.append(row | {"exact_copies": 0})
         agreement += [[r, name, 500, 85 + 15 * rng.random()] for name in train.classes]
     pd.DataFrame(rows).to_csv(folder / "quality.csv", index=False)
     make_history(folder / "agreement.csv", ["replicate", "class", "synthetic", "agreement"], agreement)
     pairs = train.pixels[drawn[0][:16]]
     distance = np.linspace(0.03, 0.09, len(pairs))
-    images.save_arrays(folder / "suspects.npz", synthetic=pairs[::-1], real=pairs, distance=distance, distance_unused=2 * distance)
+    images.save_arrays(
+        folder / "suspects.npz", synthetic=pairs[::-1], real=pairs, distance=distance, distance_unused=2 * distance
+    )
 
 
 def make_runs(folder: Path, budgets: Sequence[int]) -> None:

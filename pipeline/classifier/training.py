@@ -21,8 +21,9 @@ WARM_UP = 0.05  # share of the steps over which the learning rate rises from 0
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """width: channels of the first layer. steps, batch_size: of the optimiser. learning_rate: the highest; it rises over
-    the first twentieth and falls along a cosine to 0. weight_decay: AdamW's. label_smoothing: of the cross-entropy.
+    """width: channels of the first layer. steps, batch_size: of the optimiser. learning_rate: the highest; it rises
+    over the first twentieth of the steps and falls along a cosine to 0. weight_decay: AdamW's. label_smoothing: of the
+    cross-entropy.
     """
 
     width: int
@@ -73,7 +74,7 @@ def new_classifier(material: Material, config: ClassifierConfig, seed: int, devi
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Classifier(images.shape[0], len(images.classes), config.width)
-    return network.to(device=device, memory_format=torch.channels_last)
+    return network.to(device).to(memory_format=torch.channels_last)
 
 
 def train(
@@ -97,11 +98,11 @@ def train(
     network.train()
     losses = []
     for step in range(1, config.steps + 1):
-        images = torch.cat([pixels[batches[step - 1]] for pixels, _, batches in parts])
+        batch = torch.cat([pixels[batches[step - 1]] for pixels, _, batches in parts])
         labels = torch.cat([targets[batches[step - 1]] for _, targets, batches in parts])
         if material.distortion is not None:
-            images = distort(images, material.distortion, draws)
-        logits = network(images.contiguous(memory_format=torch.channels_last))
+            batch = distort(batch, material.distortion, draws)
+        logits = network(batch.contiguous(memory_format=torch.channels_last))
         loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
         optimiser.zero_grad()
         loss.backward()

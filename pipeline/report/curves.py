@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
 
 from pipeline.report.study import Budget
 from pipeline.report.theme import ARM_COLOURS, DISCRIMINATOR, GENERATOR, INK, Picture, draw
@@ -103,6 +104,7 @@ def _limits(history: pd.DataFrame, columns: list[str], finite: set[Any]) -> tupl
 def _finish(axes: Axes, label: str, logarithmic: bool = False, ncols: int = 2) -> None:
     if logarithmic:
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlabel("training step")
     axes.set_ylabel(label)
     axes.legend(

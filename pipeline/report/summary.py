@@ -10,7 +10,9 @@ from pipeline.report.words import copying, headline, number, spread_out, warning
 def study_to_summary(study: Study) -> str:
     """Verdict, warnings, deltas, accuracy by arm and a line on the synthetic images' quality."""
     primary, several = study.metrics["primary"], len(study.budgets) > 1
-    deltas = deltas_to_text(study.deltas)[["images a class", "arm", "against", "delta, points", "interval", "better in"]]
+    deltas = deltas_to_text(study.deltas)[
+        ["images a class", "arm", "against", "delta, points", "interval", "better in"]
+    ]
     deltas["verdict"] = study.deltas["verdict"]
     parts = [f"# {headline(primary)}", primary["sentence"]]
     parts += [f"> **Warning.** {warning}" for warning in warnings(study)]

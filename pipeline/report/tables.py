@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.report.study import Budget, Study
 from pipeline.report.words import between, number, signed, spread_out
 
-HEADERS = ["images a class", "arm", "against", "accuracy %", "delta, points", "interval", "better in", "p", "verdict"]
+HEADERS = ["images a class", "arm", "against", "accuracy, %", "delta, points", "interval", "better in", "p", "verdict"]
 
 
 def deltas_to_text(deltas: pd.DataFrame) -> pd.DataFrame:
@@ -59,12 +59,12 @@ def text_to_markdown(text: pd.DataFrame) -> str:
 
 
 def accuracies_to_text(study: Study, size: int) -> pd.DataFrame:
-    """Accuracy of every arm at one budget: arm, mean, sd, lowest, highest, replicates."""
+    """Accuracy of every arm at one budget: arm, mean, sd, lowest, highest, n (replicates)."""
     rows = [
         [arm, number(column.mean()), number(column.std()), number(column.min()), number(column.max()), str(len(column))]
         for arm, column in study.budget_accuracies(size).items()
     ]
-    return pd.DataFrame(rows, columns=["arm", "mean %", "sd", "lowest %", "highest %", "replicates"])
+    return pd.DataFrame(rows, columns=["arm", "mean, %", "sd", "lowest", "highest", "n"])
 
 
 def mcnemar_to_text(mcnemar: pd.DataFrame, size: int) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ def train_gan(stage: Stage) -> None:
     recipe = load_recipe(config.recipe)
     train = load(Path("artifacts/data/train.npz"))
     subsets = load_arrays(Path(f"artifacts/splits/{stage.budget}.npz"))["subsets"]
-    jobs = [
+    jobs: list[dict[str, Any]] = [
         {
             "real": train.subset(indices),
             "recipe": recipe,
