@@ -122,21 +122,11 @@ def copy(study: Path, tmp_path: Path) -> Path:
 
 def test_every_stage_leaves_its_outputs(study: Path) -> None:
     deltas = pd.read_csv(study / "results/deltas.csv")
-    assert list(deltas.columns) == [
-        "budget",
-        "arm",
-        "reference",
-        "replicates",
-        "accuracy_mean",
-        "accuracy_sd",
-        "delta",
-        "ci_low",
-        "ci_high",
-        "wins",
-        "losses",
-        "p_holm",
-        "verdict",
-    ]
+    first, last = (
+        "budget arm reference replicates accuracy_mean accuracy_sd",
+        "delta ci_low ci_high wins losses p_holm verdict",
+    )
+    assert " ".join(deltas.columns) == f"{first} {last}"
     assert set(deltas["arm"]) | set(deltas["reference"]) == {
         "real",
         "real+classical",

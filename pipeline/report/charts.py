@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from pipeline.comparison import Contrast
 from pipeline.report.study import Study
-from pipeline.report.theme import ARM_COLOURS, INK, MARKS, PALE, Picture, draw
+from pipeline.report.theme import ARM_COLOURS, INK, MARKS, PALE, Picture, draw, logarithmic
 from pipeline.report.words import between, number, signed, typeset
 
 Span = tuple[float, float]
@@ -48,7 +48,7 @@ def deltas_chart(study: Study, rows: pd.DataFrame, span: Span) -> Picture:
             edge = float(np.clip(delta, *span))
             marker = mark.marker if inside else "<" if delta < 0 else ">"
             axes.plot(edge, y, marker, color=mark.colour, markersize=8, markeredgecolor="white", clip_on=False)
-            place = {"transform": axes.get_yaxis_transform(), "va": "center"}
+            place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center"}
             label = typeset(f"{signed(delta)} {row['verdict']}")
             axes.text(1.04, y, label, color=mark.colour, weight="bold" if primary else "normal", **place)
             name = f"{row['arm']}\nagainst {row['reference']}" if several else row["arm"]
@@ -86,7 +86,7 @@ def _deltas_alt(rows: pd.DataFrame) -> str:
 
 
 def accuracy_chart(study: Study, size: int) -> Picture:
-    """Accuracy of every arm at one budget: a dot a replicate, the same replicate joined by a line, the mean as a bar."""
+    """Accuracy of every arm at one budget: a dot a replicate, joined to itself by a line, the mean as a bar."""
     table, oracle = study.budget_accuracies(size), study.metrics["oracle"]["accuracy"]
     places = np.arange(table.shape[1])
 
@@ -147,12 +147,11 @@ def accuracy_trend(study: Study) -> Picture:
             colour, style = ARM_COLOURS.get(str(arm), INK), "-" if "classical" in str(arm) else "--"
             axes.plot(sizes, errors, style, marker="os^vDPX"[i % 7], color=colour, label=str(arm), markersize=5)
         oracle = 100 - study.metrics["oracle"]["accuracy"]
-        axes.set_yscale("log")
         if oracle > 0:
             axes.axhline(oracle, color=INK, linestyle=(0, (4, 3)), linewidth=1)
             axes.text(sizes[0], oracle, "oracle", va="bottom", fontsize=8)
         _budget_axis(axes, sizes)
-        _few_ticks(axes)
+        logarithmic(axes)
         axes.set_ylabel("test error, %")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, columnspacing=1, handlelength=1.6)
 
@@ -166,13 +165,3 @@ def _budget_axis(axes: Axes, sizes: Sequence[int]) -> None:
     axes.xaxis.set_major_locator(FixedLocator([float(size) for size in sizes]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def _few_ticks(axes: Axes) -> None:
-    """Plain numbers at 1, 2 and 5 of every decade within the limits."""
-    low, high = axes.get_ylim()
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
-    axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

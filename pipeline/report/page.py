@@ -93,11 +93,7 @@ def _delta_panels(study: Study, size: int) -> list[tuple[str, Picture]]:
     usual = ["real", "real+classical"]
     groups = [(f"Against {reference}", rows[rows["reference"] == reference]) for reference in usual]
     groups.append(("GAN images against images made without a GAN", rows[~rows["reference"].isin(usual)]))
-    return [
-        (title, charts.deltas_chart(study, group, span))
-        for title, group in groups
-        if len(group)
-    ]
+    return [(title, charts.deltas_chart(study, group, span)) for title, group in groups if len(group)]
 
 
 def _budget(study: Study, budget: Budget) -> dict[str, Any]:
@@ -157,7 +153,8 @@ def _flat_sections(params: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]
     def flat(value: Any, name: str) -> list[tuple[str, str]]:
         if isinstance(value, Mapping):
             return [pair for key, inner in value.items() for pair in flat(inner, f"{name}.{key}" if name else str(key))]
-        return [(name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))]
+        text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        return [(name, {"True": "true", "False": "false", "None": "null"}.get(text, text))]  # as in params.yaml
 
     return {section: flat(values, "") for section, values in params.items()}
 
@@ -168,9 +165,10 @@ def _machines(study: Study) -> dict[str, Any]:
     stages = []
     longest = max(run["seconds"] for _, run in study.runs) or 1
     for name, run in study.runs:
-        machine = {key: run[key] for key in ("machine", "device", "versions")}
+        machine = {key: run[key] for key in ("machine", "versions")}
         if machine not in machines:
             machines.append(machine)
         share = round(100 * run["seconds"] / longest, 1)
-        stages.append({**run, "name": name, "where": machines.index(machine) + 1, "share": share})
+        own = {key: run.get(key, "–") for key in ("device", "workers")}  # not every stage says
+        stages.append({**run, **own, "name": name, "where": machines.index(machine) + 1, "share": share})
     return {"machines": machines, "stages": stages, "seconds": sum(run["seconds"] for _, run in study.runs)}

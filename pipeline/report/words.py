@@ -84,7 +84,9 @@ def warnings(study: Study) -> list[str]:
         where = f"At {budget.size} images a class"
         bad = [f"replicate {entry['replicate']} {_ill(entry)}" for entry in budget.health if not entry["healthy"]]
         if bad:
-            found.append(f"{where}, {len(bad)} of {len(budget.health)} GANs failed: {'; '.join(bad)}.")
+            found.append(
+                f"{where}, {len(bad)} of {len(budget.health)} GANs failed, and count in every number: {'; '.join(bad)}."
+            )
         drawn, asked = budget.split["replicates"], budget.split["asked"]
         if drawn < asked:
             found.append(f"{where}, only {drawn} of {asked} replicates could be drawn from different real images.")
@@ -109,7 +111,7 @@ def copying(budget: Budget) -> tuple[str, list[str]]:
     if math.isnan(share.mean()):
         answer = "Not measured"
     elif share.mean() - noise <= 0.5:
-        answer = "No sign of copying"
+        answer = "No clear sign of copying"
     elif excess < 0.1:
         answer = "A slight lean towards the training images"
     elif excess < 0.3:
@@ -117,17 +119,18 @@ def copying(budget: Budget) -> tuple[str, list[str]]:
     else:
         answer = "A strong lean towards the training images; look at the pairs"
 
+    like = f"; this is as if {number(100 * excess, 1)} % of its images were copies" if "lean" in answer else ""
     exact = budget.quality["exact_copies"].sum()
     sentences = [
         f"Brought to a common pose, {spread_out(share, 1, 100)} % of the synthetic images lie closer to the real "
-        "images that trained their GAN than to as many real images that did not. A GAN that learnt nothing by heart "
-        f"gets 50 %, one that only copies 100 %; this is as if {number(100 * excess, 1)} % of its images were copies.",
+        "images that trained their GAN than to as many that it did not see. A GAN that learnt nothing by heart "
+        f"gets 50 %, one that only copies 100 %{like}.",
         f"Pixel by pixel it is {spread_out(budget.quality['pixel_closer_to_subset'], 1, 100)} %, with 50 % expected.",
     ]
     near, unused = (100 * budget.quality[f"pose_near_{of}"].mean() / images for of in ("copies", "unused"))
     sentences.append(
-        f"Very near to a training image, in a common pose, lie {number(near, 1)} % of the synthetic images; very near to "
-        f"an unused image, which nothing can be copied from, {number(unused, 1)} %. Only the difference, "
+        f"Very near to a training image, in a common pose, lie {number(near, 1)} % of the synthetic images; very near "
+        f"to an unused image, which nothing can be copied from, {number(unused, 1)} %. Only the difference, "
         f"{signed(near - unused, 1)} points, speaks of copying."
     )
     sentences.append(
