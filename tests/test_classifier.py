@@ -12,7 +12,7 @@ import torch
 
 from pipeline.batches import to_tensors
 from pipeline.classifier.arms import ARMS, BASELINE_ARMS, GAN_ARMS, affine_copies, interpolated
-from pipeline.classifier.network import FEATURES, Classifier, images_to_features, images_to_logits
+from pipeline.classifier.network import FEATURES, Classifier, dropout_mask, images_to_features, images_to_logits
 from pipeline.classifier.replicate import train_replicate
 from pipeline.classifier.training import ClassifierConfig, Material, learning_rate_factor, new_classifier, train
 from pipeline.images import LabelledImages
@@ -20,7 +20,9 @@ from pipeline.transforms import Distortion
 from pipeline.weights import network_to_arrays
 
 CPU = torch.device("cpu")
-CONFIG = ClassifierConfig(width=4, steps=12, batch_size=12, learning_rate=0.01, weight_decay=0.01)
+CONFIG = ClassifierConfig(
+    width=4, steps=12, batch_size=12, learning_rate=0.01, weight_decay=0.01, dropout=0.0, label_smoothing=0.0
+)
 UNMOVED = Distortion(rotate=0, scale=0, shear=0, translate=0)
 
 
@@ -88,9 +90,20 @@ def test_the_first_step_is_adams_at_the_first_learning_rate(toy: LabelledImages)
     assert moved.max().item() == pytest.approx(0.01 * learning_rate_factor(0, config.steps), rel=1e-3)
 
 
-def test_weight_decay_and_label_smoothing_are_used(toy: LabelledImages) -> None:
+def test_dropout_keeps_the_mean_and_comes_from_the_given_draws() -> None:
+    state = torch.random.get_rng_state()
+    mask = dropout_mask(1000, 0.25, torch.Generator().manual_seed(1))
+    assert mask.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert (mask == 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
+    assert mask.shape == (1000, FEATURES)
+    assert torch.equal(mask, dropout_mask(1000, 0.25, torch.Generator().manual_seed(1)))
+    assert (dropout_mask(9, 0.0, torch.Generator()) == 1).all()
+    assert torch.equal(torch.random.get_rng_state(), state), "the global random numbers were disturbed"
+
+
+def test_weight_decay_dropout_and_label_smoothing_are_used(toy: LabelledImages) -> None:
     plain = trained(material(toy), toy)
-    for change in ({"weight_decay": 0.5}, {"label_smoothing": 0.1}):
+    for change in ({"weight_decay": 0.5}, {"dropout": 0.5}, {"label_smoothing": 0.1}):
         other = trained(material(toy), toy, dataclasses.replace(CONFIG, **change))
         assert to_bytes(other["weights"]) != to_bytes(plain["weights"]), change
 
@@ -131,7 +144,8 @@ def test_classical_augmentation_leaves_the_choice_of_images_alone(toy: LabelledI
 
 @pytest.mark.parametrize("arm", [arm.name for arm in ARMS])
 def test_the_same_seed_gives_the_same_bytes(arm: str, toy: LabelledImages) -> None:
-    first, again, other = (trained(materials(toy)[arm], toy, seed=seed) for seed in (1, 1, 2))
+    config = dataclasses.replace(CONFIG, dropout=0.2, label_smoothing=0.1)
+    first, again, other = (trained(materials(toy)[arm], toy, config, seed) for seed in (1, 1, 2))
     assert to_bytes(first["weights"]) == to_bytes(again["weights"]) != to_bytes(other["weights"])
     assert first["history"] == again["history"]
     assert first["predictions"].tobytes() == again["predictions"].tobytes()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,24 @@ from pipeline import compute
 from pipeline.classifier.replicate import train_replicate
 from pipeline.classifier.training import ClassifierConfig, Material
 from pipeline.compute import ComputeConfig, resolve_device, run_replicates
+from pipeline.config import from_mapping
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages
 from pipeline.progress import Elsewhere, Here, Progress, listening
+from pipeline.stages.stage import read_params
 from pipeline.transforms import Distortion
 
 ONE_BY_ONE = ComputeConfig(device="cpu", workers=1)
 PARALLEL = ComputeConfig(device="cpu", workers=2)
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(compute, "CACHE", tmp_path / "cache")
-    return tmp_path / "cache"
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One cache for all tests here, as a repository has one; their jobs differ by `tmp_path`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compute, "CACHE", tmp_path_factory.mktemp("cache"))
+        run([0], tmp_path_factory.mktemp("first"))
+        yield
 
 
 def double(number: int, folder: Path, device: torch.device, report: Callable[[dict[str, float]], None]) -> dict:
@@ -56,21 +62,21 @@ def calls(folder: Path) -> list[int]:
 
 
 def test_parallel_gives_the_same_bytes_as_one_by_one(
-    toy: LabelledImages, fresh_toy: LabelledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy: LabelledImages, fresh_toy: LabelledImages, root: Path
 ) -> None:
-    config = ClassifierConfig(width=4, steps=10, batch_size=12, learning_rate=0.01, weight_decay=0.01)
+    config = from_mapping(ClassifierConfig, read_params(root / "params.yaml")["classifier"], "classifier")
+    config = dataclasses.replace(config, width=4, steps=10, batch_size=12)
     material = Material(toy, None, Distortion(), 0.5)
     jobs = [{"material": material, "test_pixels": fresh_toy.pixels, "config": config, "seed": s} for s in (1, 2, 3)]
-    found = {}
-    for where in (ONE_BY_ONE, PARALLEL):
-        monkeypatch.setattr(compute, "CACHE", tmp_path / str(where.workers))  # each computes for itself
-        found[where] = run_replicates(train_replicate, jobs, where, "toy", 30)
-    for one, other in zip(found[ONE_BY_ONE], found[PARALLEL], strict=True):
+    # float32 is what `auto` means on a CPU, but another place in the cache: each computes for itself.
+    parallel = dataclasses.replace(PARALLEL, precision="float32")
+    ones, others = (run_replicates(train_replicate, jobs, where, "toy", 30) for where in (ONE_BY_ONE, parallel))
+    for one, other in zip(ones, others, strict=True):
         assert one["history"] == other["history"]
         assert one["predictions"].tobytes() == other["predictions"].tobytes()
         for name, weights in one["weights"].items():
             assert weights.tobytes() == other["weights"][name].tobytes(), name
-    assert len({result["weights"]["linear.weight"].tobytes() for result in found[PARALLEL]}) == 3
+    assert len({result["weights"]["linear.weight"].tobytes() for result in others}) == 3
 
 
 @pytest.mark.parametrize("config", [ONE_BY_ONE, PARALLEL])
