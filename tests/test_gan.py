@@ -215,7 +215,7 @@ class TestTraining:
     @pytest.mark.parametrize("every", [1, 4])
     def test_one_step_has_the_gradients_of_separate_passes(self, every: int, toy: LabelledImages) -> None:
         """Each player's loss from a pass of its own, R1 on the reals and R2 on the fakes, each gamma / 2."""
-        recipe, seed, classes = changed(distort_reals=None, penalty_every=every), 7, 3
+        recipe, seed, classes = changed(distort_reals=None, penalty_every=every), 9, 3
         gan = new_gan(toy.shape, classes, recipe, seed)
         copy = new_gan(toy.shape, classes, recipe, seed)
         generator, discriminator = copy.generator, copy.discriminator
@@ -224,6 +224,7 @@ class TestTraining:
         pixels, labels = to_tensors(toy, CPU)
         batch = labels_to_batches(toy.labels, 50, recipe.batch_size, derive(seed, "batches"))[0]
         reals, labels = pixels[batch], labels[batch]
+        assert labels.tolist() != labels.flip(0).tolist(), "no test of which fake has which label"
         draws = torch.Generator().manual_seed(derive(seed, "noise and distortion"))
         fakes = generator(torch.randn(recipe.batch_size, 6, generator=draws), labels)
 

@@ -188,8 +188,8 @@ class TestParams:
 class TestRun:
     def test_with_a_params_file_it_reads_that_one_and_needs_no_dvc(self, tmp_path: Path) -> None:
         (tmp_path / "other.yaml").write_text("toy:\n  steps: 5\n")
-        body = 'print(stage.name, stage.budget, stage.value("toy.steps"), "dvc" in sys.modules)'
-        assert ended(tmp_path, body, "--params", "other.yaml") == (0, "toy None 5 False\n", "")
+        body = 'print(stage.name, stage.budget, stage.value("toy.steps"), stage.params_file, "dvc" in sys.modules)'
+        assert ended(tmp_path, body, "--params", "other.yaml") == (0, "toy None 5 other.yaml False\n", "")
 
     def test_it_leaves_a_record_of_who_made_it(self, tmp_path: Path) -> None:
         arguments = ("--params", "params.yaml", "--budget", "20")

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image, ImageDraw
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
@@ -316,3 +317,45 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
+
+
+def test_a_folder_of_colour_images_goes_all_the_way(sources: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "shapes"
+    run(tmp_path, "git", "clone", "-q", str(sources), str(repository))
+    draws = np.random.default_rng(0)
+    for label in ("disc", "frame", "stripes"):
+        (repository / "datasets/shapes" / label).mkdir(parents=True)
+        for number in range(60):
+            coloured_shape(label, draws).save(repository / "datasets/shapes" / label / f"{number:02d}.png")
+    changes = {
+        "data": {"source": "folder", "root": "datasets/shapes", "image_size": 32},
+        "study": {"budgets": [8]},
+        "split": {"development_per_class": 4},
+        "compare": {"primary": {"budget": 8}},
+    }
+    change_params(repository, changes)
+    run(repository, "dvc", "repro")
+    summary = json.loads((repository / "artifacts/data/summary.json").read_text())
+    assert summary["classes"] == ["disc", "frame", "stripes"]
+    assert summary["shape"] == [3, 32, 32]
+    assert set(pd.read_csv(repository / "results/deltas.csv")["budget"]) == {8}
+    assert "stripes" in (repository / "report/index.html").read_text()
+    # the folder is a dependency like MNIST's files: another image makes stage prepare stale
+    coloured_shape("disc", draws).save(repository / "datasets/shapes/disc/60.png")
+    assert "datasets/shapes" in run(repository, "dvc", "status", "prepare")
+
+
+def coloured_shape(label: str, draws: np.random.Generator) -> Image.Image:
+    """A shape of a random colour, place and size on black, 40 x 36 pixels."""
+    image = Image.new("RGB", (40, 36))
+    colour = tuple(int(value) for value in draws.integers(90, 256, 3))
+    left, top, size = (int(draws.integers(low, high)) for low, high in ((1, 12), (1, 10), (14, 24)))
+    pen = ImageDraw.Draw(image)
+    if label == "disc":
+        pen.ellipse((left, top, left + size, top + size), fill=colour)
+    elif label == "frame":
+        pen.rectangle((left, top, left + size, top + size), outline=colour, width=3)
+    else:
+        for line in range(0, size, 6):
+            pen.line((left, top + line, left + size, top + line), fill=colour, width=2)
+    return image
