@@ -51,8 +51,9 @@ class Checkout:
             return False
 
     def save_experiment(self, name: str) -> None:
-        """Save the workspace as the DVC experiment `name`; one of the same name is replaced."""
-        self._dvc(["--wait-for-lock", "exp", "save", "--force", "--name", name], "dvc exp save")
+        """Save the workspace as the DVC experiment `name`, results among it; one of the same name is replaced."""
+        results = ["--include-untracked", "results"] if (self.root / "results").is_dir() else []
+        self._dvc(["--wait-for-lock", "exp", "save", "--force", "--name", name, *results], "dvc exp save")
 
     def push_experiment(self, remote: str, name: str, with_data: bool, on_line: Line) -> None:
         """Send an experiment to a Git remote, and its data to DVC's remote if `with_data`."""

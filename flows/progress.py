@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import cast
 from uuid import UUID
 
 import httpx
@@ -56,7 +57,8 @@ class ProgressArtifact:
             return
         try:
             if self.artifact is None:
-                self.artifact = create_progress_artifact(step.percent, key=self.key, description=str(step))
+                created = create_progress_artifact(step.percent, key=self.key, description=str(step))
+                self.artifact = cast(UUID, created)
             else:
                 update_progress_artifact(self.artifact, step.percent, description=str(step))
         except httpx.HTTPError:

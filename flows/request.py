@@ -17,16 +17,20 @@ class Study(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    study: str | None = Field(None, description="A named study of conf/, merged into params.yaml first.")
-    overrides: list[str] = Field([], description="Params to change, as `dvc exp run -S` takes them: gan.steps=500")
-    fresh: Literal["no", "seed", "upstream"] = Field(
-        "no", description="seed: a new study.seed, from the time of the run. upstream: pull Git and data first."
+    study: str | None = Field(default=None, description="A named study of conf/, merged into params.yaml first.")
+    overrides: list[str] = Field(
+        default=[], description="Params to change, as `dvc exp run -S` takes them: gan.steps=500"
     )
-    targets: list[str] = Field([], description="Stages to reproduce, with what they need; all if empty.")
-    force: bool = Field(False, description="Run stages even if nothing changed.")
-    pull: bool = Field(False, description="Pull data from DVC's remote first.")
-    push: bool = Field(False, description="Push data and experiment afterwards, where a remote is set.")
-    experiment: str | None = Field(None, description="Name of the DVC experiment; the flow run's name if empty.")
+    fresh: Literal["no", "seed", "upstream"] = Field(
+        default="no", description="seed: a new study.seed, from the time of the run. upstream: pull Git and data first."
+    )
+    targets: list[str] = Field(default=[], description="Stages to reproduce, with what they need; all if empty.")
+    force: bool = Field(default=False, description="Run stages even if nothing changed.")
+    pull: bool = Field(default=False, description="Pull data from DVC's remote first.")
+    push: bool = Field(default=False, description="Push data and experiment afterwards, where a remote is set.")
+    experiment: str | None = Field(
+        default=None, description="Name of the DVC experiment; the flow run's name if empty."
+    )
 
     @field_validator("overrides")
     @classmethod

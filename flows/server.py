@@ -1,7 +1,8 @@
 """`python -m flows.server start|stop`: Prefect's server, work pool, deployments, worker and the reports' page, in one.
 
-Loopback only, no telemetry; state, logs and process ids lie under the project's own .prefect. `. .prefect/env` points a
-shell's `prefect` at it. SYNTHGAIN_PORT moves it from 4200; PREFECT_SERVER_DATABASE_CONNECTION_URL puts it on PostgreSQL.
+Loopback only, no telemetry; state, logs and process ids lie under the project's own .prefect. `. .prefect/env` points
+a shell's `prefect` at it. SYNTHGAIN_PORT moves it from 4200; PREFECT_SERVER_DATABASE_CONNECTION_URL puts it on
+PostgreSQL.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from flows.processes import environment
 
 HOME = Path(".prefect")
 POOL = "synthgain"
-READY = 120.0  # seconds in which the server must answer
+READY = 300.0  # seconds in which the server must answer; half a minute, but a busy machine takes longer
 GRACE = 20.0  # seconds between asking a process to end and killing it
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class RemoteFailed(RuntimeError):
 
 
 @flow(name="augmentation-study", on_failure=[on_failure], on_crashed=[on_failure], validate_parameters=True)
-def augmentation_study(study: Study = Study()) -> State[dict[str, Any]]:  # noqa: B008 frozen
+def augmentation_study(study: Study = Study()) -> State[dict[str, Any]]:
     """Bring the study up to date, show what came out, and save what changed as a DVC experiment."""
     processes = Processes()
     try:
@@ -115,7 +115,7 @@ def run_stages(checkout: Checkout, stages: Sequence[Stage], slots: Slots, force:
     for stage in stages:
         named = run_stage.with_options(name=stage.name, task_run_name=stage.name)
         needed = [futures[need] for need in stage.needs]
-        futures[stage.name] = named.submit(checkout, stage, slots, force, wait_for=needed)
+        futures[stage.name] = named.submit(checkout, stage, slots, force, wait_for=needed)  # type: ignore[call-overload]
     for future in futures.values():
         future.wait()
     states = {name: future.state for name, future in futures.items()}
@@ -197,10 +197,5 @@ def name_flow_run(name: str) -> None:
             client.update_flow_run(flow_run.id, name=name)
 
 
-def main(overrides: Sequence[str]) -> Mapping[str, Any]:
-    """`python -m flows.study [OVERRIDE ...]`: one run in this process."""
-    return augmentation_study(Study(overrides=list(overrides)))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+if __name__ == "__main__":  # `python -m flows.study [OVERRIDE ...]`: one run in this process
+    augmentation_study(Study(overrides=sys.argv[1:]))

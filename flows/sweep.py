@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
@@ -28,9 +28,9 @@ class Sweep(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     variants: list[list[str]] = Field(description="A list of overrides for each study, such as gan.recipe=relativistic")
-    studies: list[str] = Field([], description="Named studies of conf/ besides; each with every variant.")
-    base: Study = Field(Study(), description="What all of them share.")
-    runner: Runner = Field("threads", description="dask and ray need the extras of these names.")
+    studies: list[str] = Field(default=[], description="Named studies of conf/ besides; each with every variant.")
+    base: Study = Field(default=Study(), description="What all of them share.")
+    runner: Runner = Field(default="threads", description="dask and ray need the extras of these names.")
 
 
 class SweepFailed(RuntimeError):
@@ -54,9 +54,9 @@ def recipe_sweep(sweep: Sweep) -> State[list[dict[str, Any]]]:
 
 def sweep_to_studies(sweep: Sweep, name: str) -> list[Study]:
     """One study a variant, and a named study; experiments are called NAME-1, NAME-2 and so on."""
-    asked = [
+    asked: list[dict[str, Any]] = [
         {"study": named, "overrides": [*sweep.base.overrides, *variant]}
-        for named in sweep.studies or [sweep.base.study]
+        for named in (sweep.studies or (sweep.base.study,))
         for variant in sweep.variants or [[]]
     ]
     return [
@@ -95,8 +95,7 @@ def _fan_out(studies: Sequence[Study]) -> list[dict[str, Any]]:
 @task(cache_policy=NO_CACHE, persist_result=False)
 def try_study(study: Mapping[str, Any]) -> dict[str, Any]:
     """One study as a flow run of its own."""
-    result: dict[str, Any] = augmentation_study(Study(**study))
-    return result
+    return cast(dict[str, Any], augmentation_study(Study(**study)))
 
 
 def _row(study: Study, state: State[Any]) -> dict[str, Any]:
