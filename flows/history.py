@@ -37,20 +37,14 @@ class Result:
 
 def read_history(root: Path) -> list[Result]:
     """Every saved experiment that has a primary contrast, oldest first."""
-    listed = git(
-        root,
-        "for-each-ref",
-        "--sort=committerdate",
-        "--format=%(objectname) %(committerdate:iso-strict) %(refname)",
-        "refs/exps",
-    )
-    results = []
-    for commit, saved, reference in (line.split(" ", 2) for line in listed.splitlines()):
-        found = EXPERIMENT.fullmatch(reference)
-        result = found and _read(root, commit, saved, found["name"])
-        if result:
-            results.append(result)
-    return results
+    results = [_read(root, commit, saved, name) for name, commit, saved in _experiments(root)]
+    return [result for result in results if result]
+
+
+def free_name(root: Path, name: str) -> str:
+    """`name`, or `name-2` and so on if an experiment of that name is there already."""
+    taken = {one for one, _, _ in _experiments(root)}
+    return next(one for one in (name, *(f"{name}-{n}" for n in range(2, len(taken) + 3))) if one not in taken)
 
 
 def summary(results: Sequence[Result], params: str, contrast: str) -> str:
@@ -75,6 +69,14 @@ def publish_history(results: Sequence[Result], latest: Result) -> None:
     """Show all results as one table, newest first."""
     rows = [asdict(result) for result in reversed(results)]
     create_table_artifact(rows, key="history", description=summary(results, latest.params, latest.contrast))
+
+
+def _experiments(root: Path) -> list[tuple[str, str, str]]:
+    """Name, commit and date of every saved experiment, oldest first."""
+    form = "--format=%(objectname) %(committerdate:iso-strict) %(refname)"
+    lines = git(root, "for-each-ref", "--sort=committerdate", form, "refs/exps").splitlines()
+    found = [(EXPERIMENT.fullmatch(line.split(" ", 2)[2]), line) for line in lines]
+    return [(match["name"], *line.split(" ", 2)[:2]) for match, line in found if match]  # type: ignore[misc]
 
 
 def _alike(results: Sequence[Result], params: str, contrast: str) -> list[Result]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -52,6 +51,8 @@ def start(root: Path) -> str:
     reports = root / REPORTS
     reports.mkdir(parents=True, exist_ok=True)
     (root / HOME / "env").write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in own.items()))
+    if _running(root, "server") is None and _answers(api):
+        raise CheckoutError(f"another server answers at {api}; choose a port with SYNTHGAIN_PORT=4210")
     _spawn(root, "server", ["-m", "prefect", "server", "start"])
     _wait_until_ready(root, api)
     port = own[REPORTS_URL].rsplit(":", 1)[1]
@@ -68,11 +69,12 @@ def stop(root: Path) -> None:
         process = _running(root, name)
         if process is None:
             continue
-        # The worker passes an interrupt on to the flows that it runs; a flow ends its stages' process groups.
-        process.send_signal(signal.SIGINT if name == "reports" else signal.SIGTERM)
-        with suppress(psutil.TimeoutExpired):
-            process.wait(GRACE)
-        for left in _family(process):
+        # The worker's children are flow runs: each ends its stages' process groups when it is told to end.
+        family = _family(process)
+        for one in (process, *process.children()):
+            with suppress(psutil.NoSuchProcess):
+                one.terminate()
+        for left in psutil.wait_procs(family, GRACE)[1]:
             left.kill()
         _pid_file(root, name).unlink(missing_ok=True)
 
@@ -96,13 +98,19 @@ def _spawn(root: Path, name: str, arguments: list[str]) -> None:
 def _wait_until_ready(root: Path, api: str) -> None:
     until = time.monotonic() + READY
     while time.monotonic() < until:
-        with suppress(httpx.HTTPError):
-            if httpx.get(f"{api}/health", timeout=5).is_success:
-                return
+        if _answers(api):
+            return
         if _running(root, "server") is None:
             break
         time.sleep(0.5)
     raise CheckoutError(f"the server did not start; {root / HOME / 'server.log'} says why")
+
+
+def _answers(api: str) -> bool:
+    try:
+        return httpx.get(f"{api}/health", timeout=5).is_success
+    except httpx.HTTPError:
+        return False
 
 
 def _prefect(root: Path, *arguments: str) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from prefect.states import Cancelled, Completed
 from flows.artifacts import publish, read_primary
 from flows.dvc import Checkout, git, project_root
 from flows.graph import GraphLocked, Stage, read_graph
-from flows.history import publish_history, read_history, verdict_before
+from flows.history import free_name, publish_history, read_history, verdict_before
 from flows.notices import notify, on_failure
 from flows.processes import CommandFailed, Locked, Processes, Stopped
 from flows.progress import ProgressArtifact
@@ -34,14 +35,24 @@ class StudyFailed(RuntimeError):
     """Some stage failed; the message names each that did."""
 
 
+class RemoteFailed(RuntimeError):
+    """A remote did not answer or refused."""
+
+
 def _may_pass(_task: Any, _run: Any, state: State[Any]) -> bool:
     """Locks pass, and remotes come back; a failed computation fails again."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, Locked | GraphLocked | RemoteFailed)
 
 
-class RemoteFailed(RuntimeError):
-    """A remote did not answer or refused."""
+# Another process may hold a stage for as long as it trains.
+RETRIED: dict[str, Any] = {
+    "retries": 60,
+    "retry_delay_seconds": 10,
+    "retry_condition_fn": _may_pass,
+    "cache_policy": NO_CACHE,  # what is stale is DVC's business
+    "persist_result": False,
+}
 
 
 @flow(name="augmentation-study", on_failure=[on_failure], on_crashed=[on_failure], validate_parameters=True)
@@ -57,7 +68,7 @@ def augmentation_study(study: Study = Study()) -> State[dict[str, Any]]:
 
 def _run(study: Study, home: Path, processes: Processes) -> State[dict[str, Any]]:
     log = get_run_logger()
-    name = study.experiment or flow_run.name
+    name = study.experiment or free_name(home, flow_run.name)
     name_flow_run(name)
     if study.fresh == "upstream":
         log.info(git(home, "pull", "--ff-only"))
@@ -96,7 +107,7 @@ def place(study: Study, home: Path, name: str, processes: Processes) -> Iterator
         yield checkout
 
 
-@task(retries=3, retry_delay_seconds=5, retry_condition_fn=_may_pass, cache_policy=NO_CACHE, persist_result=False)
+@task(name="status", task_run_name="status", **RETRIED | {"retries": 3})
 def read_stages(checkout: Checkout, study: Study) -> list[Stage]:
     """DVC's graph, with what is stale; the overrides are written into the params first."""
     overrides = list(study.overrides)
@@ -112,7 +123,7 @@ def read_stages(checkout: Checkout, study: Study) -> list[Stage]:
 def run_stages(checkout: Checkout, stages: Sequence[Stage], slots: Slots, force: bool) -> dict[str, str]:
     """Run every stage after those it needs, independent ones together. Raises StudyFailed naming those that failed."""
     futures: dict[str, PrefectFuture[Any]] = {}
-    for stage in stages:
+    for stage in map(replace, stages):  # copies: Prefect would draw an edge from where the originals came from
         named = run_stage.with_options(name=stage.name, task_run_name=stage.name)
         needed = [futures[need] for need in stage.needs]
         futures[stage.name] = named.submit(checkout, stage, slots, force, wait_for=needed)  # type: ignore[call-overload]
@@ -128,7 +139,7 @@ def run_stages(checkout: Checkout, stages: Sequence[Stage], slots: Slots, force:
     return {name: state.name or "" for name, state in states.items()}
 
 
-@task(retries=60, retry_delay_seconds=10, retry_condition_fn=_may_pass, cache_policy=NO_CACHE, persist_result=False)
+@task(**RETRIED)
 def run_stage(checkout: Checkout, stage: Stage, slots: Slots, force: bool) -> State[Any]:
     """Let DVC bring one stage up to date; its lines go to the log as they come."""
     if not (stage.stale or force):
@@ -147,7 +158,7 @@ def run_stage(checkout: Checkout, stage: Stage, slots: Slots, force: bool) -> St
     return Completed(name=outcome, message=f"DVC: {outcome.lower()}")
 
 
-@task(retries=2, retry_delay_seconds=5, retry_condition_fn=_may_pass, cache_policy=NO_CACHE, persist_result=False)
+@task(task_run_name="pull", **RETRIED | {"retries": 2})
 def pull(checkout: Checkout) -> None:
     """Fetch data from DVC's remote."""
     if not checkout.has_remote():
@@ -157,7 +168,7 @@ def pull(checkout: Checkout) -> None:
         checkout.pull(get_run_logger().info)
 
 
-@task(retries=2, retry_delay_seconds=5, retry_condition_fn=_may_pass, cache_policy=NO_CACHE, persist_result=False)
+@task(task_run_name="push", **RETRIED | {"retries": 2})
 def push(checkout: Checkout, experiment: str) -> None:
     """Send data to DVC's remote and the experiment to Git's, where they are set."""
     log, data = get_run_logger(), checkout.has_remote()

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import psutil
 from configobj import ConfigObj
+from ruamel.yaml import YAML
 
-from flows.dvc import git
+from flows.dvc import CheckoutError, git
 
 FOLDER = Path(".prefect/workspaces")
 OWNER = "owner"  # beside each worktree, the process that uses it
@@ -29,7 +30,10 @@ def workspace(root: Path, name: str) -> Iterator[Path]:
     """
     remove_abandoned(root)
     home = root / FOLDER / name
-    home.mkdir(parents=True)
+    try:
+        home.mkdir(parents=True)
+    except FileExistsError:
+        raise CheckoutError(f"experiment {name} is being run already; choose another name") from None
     (home / OWNER).write_text(f"{os.getpid()} {psutil.Process().create_time()}")
     tree = home / "tree"
     try:
@@ -64,6 +68,25 @@ def _share(root: Path, tree: Path) -> None:
     finished = root / ".cache"
     finished.mkdir(exist_ok=True)
     (tree / ".cache").symlink_to(finished)
+    for name in _unversioned_data(root):
+        target = tree / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(root / name, target)
+        except OSError:
+            shutil.copy(root / name, target)
+
+
+def _unversioned_data(root: Path) -> list[str]:
+    """Files under `data.root` that Git does not track: fetched data sets, or one's own images."""
+    params = root / "params.yaml"
+    values = YAML(typ="safe").load(params) if params.exists() else None
+    data = values.get("data") if isinstance(values, dict) else None
+    folder = data.get("root") if isinstance(data, dict) else None
+    if not isinstance(folder, str) or not (root / folder).resolve().is_relative_to(root.resolve()):
+        return []
+    listed = git(root, "ls-files", "-z", "--others", "--", folder).split("\0")
+    return [name for name in listed if name and (root / name).is_file()]
 
 
 def _cache(root: Path) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from prefect.testing.utilities import prefect_test_harness
-from toy import make_toy
+from toy_study import make_toy
 
 
 @pytest.fixture(scope="session")

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from httpx import Request, Response
 from prefect.artifacts import Artifact
 from prefect.client.orchestration import get_client
-from toy import change, commit
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.settings import PREFECT_API_URL
+from toy_study import change, commit
 
 from flows.history import read_history
 from flows.request import Study
 from flows.study import augmentation_study
+from flows.sweep import Sweep, recipe_sweep
 
 pytestmark = pytest.mark.usefixtures("prefect", "here")
+PROJECT = Path(__file__).parents[2]
+OK = Response(200, request=Request("POST", "http://127.0.0.1:9/hook"))
 STAGES = ["compare", "report", "split", "train_baseline", "train_gan@10", "train_gan@20"]
 
 
@@ -33,8 +41,6 @@ def outcomes(state: Any) -> dict[str, str]:
 def tasks(state: Any) -> dict[str, Any]:
     """The task runs of a flow run, by name."""
     with get_client(sync_client=True) as client:
-        from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-
         runs = client.read_task_runs(
             flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
         )
@@ -86,12 +92,18 @@ def test_a_changed_param_runs_only_what_follows_from_it(here: Path) -> None:
     subprocess.run(["git", "checkout", "-q", "."], cwd=here, check=True)
 
 
-def test_overrides_run_as_an_experiment_that_leaves_the_checkout_alone(here: Path) -> None:
+def test_overrides_run_as_an_experiment_that_leaves_the_checkout_alone(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[dict[str, str]] = []
+    monkeypatch.setenv("SYNTHGAIN_WEBHOOK", "http://127.0.0.1:9/hook")
+    monkeypatch.setattr("flows.notices.httpx.post", lambda address, json, timeout: sent.append(json) or OK)
     before = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True).stdout
-    state = run(overrides=["study.seed=2", "gan.steps=1"], experiment="apart")
+    state = run(overrides=["study.seed=2"], experiment="apart")
     assert outcomes(state)["split"] == "Ran" and outcomes(state)["train_baseline"] == "Ran"
     assert subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True).stdout == before
     assert list(here.glob(".prefect/workspaces/*")) == []
+    assert [one["event"] for one in sent] == ["verdict changed"] and "helps became inconclusive" in sent[0]["text"]
     shown = json.loads(dvc(here, "exp", "show", "--json"))
     saved = [one for commit in shown for one in commit.get("experiments") or [] if one["name"] == "apart"]
     data = saved[0]["revs"][0]["data"]
@@ -111,7 +123,7 @@ def test_fresh_seeds_add_up_in_the_history(here: Path) -> None:
     assert results["night"].seed > 20200101000000
     assert results["night"].params == results["first"].params != results["apart"].params
     assert {row["experiment"] for row in json.loads(artifact("history").data)} >= {"first", "apart", "night"}
-    assert "2 seeds, mean delta" in artifact("history").description
+    assert "3 seeds, mean delta" in artifact("history").description
 
 
 def test_a_failing_stage_shows_its_last_lines_and_stops_only_what_needs_it(
@@ -157,3 +169,34 @@ def test_an_unreachable_remote_is_one_line(here: Path) -> None:
     state = run(pull=True)
     dvc(here, "remote", "remove", "--local", "nowhere")
     assert state.is_failed() and "dvc pull" in state.message and "\n" not in state.message
+
+
+def test_a_killed_flow_leaves_no_orphan_and_the_next_run_goes_on(here: Path) -> None:
+    code = (
+        "import sys; from flows.study import *; augmentation_study(Study(overrides=sys.argv[1:], experiment='killed'))"
+    )
+    env = os.environ | {"PYTHONPATH": str(PROJECT), "PREFECT_API_URL": PREFECT_API_URL.value()}
+    overrides = ["gan.sleep=0.2", "gan.steps=600"]
+    process = subprocess.Popen([sys.executable, "-c", code, *overrides], cwd=here, env=env)
+    alive = here / ".prefect/workspaces/killed/tree/alive"
+    until = time.monotonic() + 90
+    while not alive.exists():
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.2)
+    process.kill()
+    process.wait()
+    time.sleep(6)
+    last = alive.read_text()
+    time.sleep(1)
+    assert alive.read_text() == last, "an orphan still writes"
+    assert outcomes(run(overrides=["gan.steps=5"], targets=["train_baseline"], experiment="next"))
+    assert list(here.glob(".prefect/workspaces/*")) == []
+
+
+def test_a_sweep_compares_studies_that_run_at_the_same_time(here: Path) -> None:
+    sweep = Sweep(variants=[["study.seed=4"], ["study.seed=5"]], base=Study(targets=["compare"]))
+    assert recipe_sweep(sweep, return_state=True).is_completed()
+    rows = json.loads(artifact("sweep").data)
+    assert [row["delta"] for row in rows] == [1.4, 1.5]
+    assert [row["verdict"] for row in rows] == ["inconclusive", "helps"]
+    assert {result.experiment for result in read_history(here)} >= {row["experiment"] for row in rows}

@@ -67,7 +67,10 @@ def test_stop_ends_the_whole_group_and_lets_nothing_start(tmp_path: Path) -> Non
 
 def test_a_killed_flow_leaves_no_orphan(tmp_path: Path) -> None:
     stage = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
-    flow = f"from pathlib import Path; from flows.processes import Processes; import sys; Processes().run([sys.executable, '-c', {stage!r}], Path(), 'x', lambda line: print(line, flush=True))"
+    flow = (
+        "import sys; from pathlib import Path; from flows.processes import Processes; "
+        f"Processes().run([sys.executable, '-c', {stage!r}], Path(), 'x', lambda line: print(line, flush=True))"
+    )
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen([sys.executable, "-c", flow], stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=env)
     assert process.stdout is not None
