@@ -64,9 +64,12 @@ class Checkout:
         """Output of one short Git command. Raises CheckoutError with Git's own line."""
         return git(self.root, *arguments)
 
-    def run_python(self, arguments: Sequence[str], name: str) -> None:
-        """Run a Python module of this checkout."""
-        self.processes.run([sys.executable, *arguments], self.root, name)
+    def merge_study(self, study: str) -> None:
+        """Merge a named study of conf/ into params.yaml. Raises CheckoutError with the reason in one line."""
+        try:
+            self.processes.run([sys.executable, "-m", "pipeline.studies", study], self.root, f"study {study}")
+        except CommandFailed as error:
+            raise CheckoutError(error.line) from None
 
     def _dvc(self, arguments: Sequence[str], name: str, on_line: Line | None = None) -> list[str]:
         def on_telling(line: str) -> None:

@@ -91,6 +91,13 @@ class Processes:
             raise (Locked if locked else CommandFailed)(name, status, tail)
         return lines
 
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.stop()
+
     def stop(self) -> None:
         """End every command and let no other start; returns when their process groups are gone."""
         self._stopped.set()

@@ -55,26 +55,20 @@ RETRIED: dict[str, Any] = {
 }
 
 
+CHECKOUT = Study()  # as it stands
+
+
 @flow(name="augmentation-study", on_failure=[on_failure], on_crashed=[on_failure], validate_parameters=True)
-def augmentation_study(study: Study = Study()) -> State[dict[str, Any]]:
+def augmentation_study(study: Study = CHECKOUT) -> State[dict[str, Any]]:
     """Bring the study up to date, show what came out, and save what changed as a DVC experiment."""
-    processes = Processes()
-    try:
-        return _run(study, project_root(Path.cwd()), processes)
-    except BaseException:
-        processes.stop()  # before the task runner waits for its threads
-        raise
-
-
-def _run(study: Study, home: Path, processes: Processes) -> State[dict[str, Any]]:
-    log = get_run_logger()
+    log, home, processes = get_run_logger(), project_root(Path.cwd()), Processes()
     name = study.experiment or free_name(home, flow_run.name)
     name_flow_run(name)
     if study.fresh == "upstream":
         log.info(git(home, "pull", "--ff-only"))
     slots = Slots(home)
     slots.ensure()
-    with place(study, home, name, processes) as checkout:
+    with place(study, home, name, processes) as checkout, processes:  # an error ends the processes, then the place
         if study.pull or study.fresh == "upstream":
             pull(checkout)
         stages = read_stages(checkout, study)
@@ -103,7 +97,7 @@ def place(study: Study, home: Path, name: str, processes: Processes) -> Iterator
     with workspace(home, name) as root:
         checkout = Checkout(root, processes)
         if study.study:
-            checkout.run_python(["-m", "pipeline.studies", study.study], f"study {study.study}")
+            checkout.merge_study(study.study)
         yield checkout
 
 
@@ -112,12 +106,16 @@ def read_stages(checkout: Checkout, study: Study) -> list[Stage]:
     """DVC's graph, with what is stale; the overrides are written into the params first."""
     overrides = list(study.overrides)
     if study.fresh == "seed":
-        # The run's own time: readable, new each night, and the same when this run is tried again.
-        overrides.append(f"study.seed={flow_run.scheduled_start_time:%Y%m%d%H%M%S}")
+        overrides.append(fresh_seed())
     stages = read_graph(checkout.root, study.targets, overrides, fill=study.apart)
     stale = [stage.name for stage in stages if stage.stale]
     get_run_logger().info("%d stages, %d to look at: %s", len(stages), len(stale), ", ".join(stale) or "none")
     return stages
+
+
+def fresh_seed() -> str:
+    """An override with the run's own time: readable, new each night, and the same when this run is tried again."""
+    return f"study.seed={flow_run.scheduled_start_time:%Y%m%d%H%M%S}"
 
 
 def run_stages(checkout: Checkout, stages: Sequence[Stage], slots: Slots, force: bool) -> dict[str, str]:

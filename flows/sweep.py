@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows.notices import on_failure
 from flows.processes import stop_all
 from flows.request import Study
-from flows.study import augmentation_study
+from flows.study import augmentation_study, fresh_seed
 
 Runner = Literal["threads", "dask", "ray"]
 
@@ -41,7 +41,11 @@ class SweepFailed(RuntimeError):
 def recipe_sweep(sweep: Sweep) -> State[list[dict[str, Any]]]:
     """Run every variant, as far as the slots allow at the same time, and compare what came out."""
     try:
-        rows = _fan_out.with_options(task_runner=task_runner(sweep.runner))(sweep_to_studies(sweep, flow_run.name))
+        base = sweep.base
+        if base.fresh == "seed":  # one seed for all: they are held against each other
+            base = base.model_copy(update={"fresh": "no", "overrides": [*base.overrides, fresh_seed()]})
+        studies = sweep_to_studies(sweep.model_copy(update={"base": base}), flow_run.name)
+        rows = _fan_out.with_options(task_runner=task_runner(sweep.runner))(studies)
     except BaseException:
         stop_all()
         raise
