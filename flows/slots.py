@@ -5,11 +5,14 @@ Limits are named after the host and hold across flow runs: two runs at the same 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,13 +21,17 @@ from typing import Any
 import httpx
 import joblib
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.concurrency._asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import concurrency
 from ruamel.yaml import YAML
 
 from flows.graph import Stage
 
-LEASE = 60.0  # seconds that the slots of a killed flow stay taken
+LEASE = 60.0  # seconds until a server gives back the slots of a killed flow
+# Seconds after which slots that no living process holds are given back here: a temporary server never does it, and one
+# that was started anew may have forgotten the leases.
+ABANDONED = 90.0
 POLL = 1.0  # seconds between two tries
 _looking = threading.Lock()
 
@@ -57,7 +64,11 @@ class Slots:
         """Wait for the slots of `stage` and hold them. pause: sleeps that many seconds, or raises to end the wait."""
         with ExitStack() as held:
             for limit, count in self.needed(stage).items():
+                abandoned_since = None
                 while not _take(held, limit, count):
+                    abandoned_since = (abandoned_since or time.monotonic()) if _nobody_holds(limit) else None
+                    if abandoned_since and time.monotonic() - abandoned_since > ABANDONED:
+                        _release_all(limit)
                     pause(POLL)
             yield
 
@@ -70,7 +81,9 @@ def _take(held: ExitStack, limit: str, count: int) -> bool:
         if state.active_slots + count > state.limit:
             return False
         try:
-            held.enter_context(
+            taken = ExitStack()
+            taken.enter_context(_locked(limit, fcntl.LOCK_SH))
+            taken.enter_context(
                 concurrency(
                     limit,
                     occupy=count,
@@ -81,11 +94,34 @@ def _take(held: ExitStack, limit: str, count: int) -> bool:
                 )
             )
         except ConcurrencySlotAcquisitionError as error:
+            taken.close()
             response = getattr(error.__cause__, "response", None)
             if isinstance(response, httpx.Response) and response.status_code == httpx.codes.LOCKED:
                 return False
             raise
+        held.enter_context(taken)
     return True
+
+
+def _nobody_holds(limit: str) -> bool:
+    """Whether no living process of this machine holds slots of `limit`: a lock on a file ends with its process."""
+    try:
+        with _locked(limit, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            return True
+    except BlockingIOError:
+        return False
+
+
+@contextmanager
+def _locked(limit: str, kind: int) -> Iterator[None]:
+    with Path(tempfile.gettempdir(), f"synthgain-{os.getuid()}-{limit}.lock").open("a") as file:
+        fcntl.flock(file, kind)
+        yield
+
+
+def _release_all(limit: str) -> None:
+    with get_client(sync_client=True) as client:
+        client.update_global_concurrency_limit(limit, GlobalConcurrencyLimitUpdate(active_slots=0))
 
 
 def count_gpus() -> int:
