@@ -1,7 +1,8 @@
 """How steps, learning rates and the recipe were chosen: every arm on the development part, which no study draws.
 
     python -m benchmarks.development gan --recipes relativistic relativistic_plain_reals
-    python -m benchmarks.development classifier --recipe relativistic --set steps=1600 steps=3200 learning_rate=0.004
+    python -m benchmarks.development gan --set-recipe default learning_rate=0.001 penalty=1
+    python -m benchmarks.development classifier --set steps=1600 steps=3200 learning_rate=0.004
 
 Subsets of `--budget` a class are drawn from the development part (400 a class); accuracy is measured on the rest of it.
 Prints one row a setting and arm, and appends the replicates to docs/development.csv. GANs already trained by an earlier
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +55,11 @@ def folds(params: Params, budget: int, replicates: int) -> list[Fold]:
     return [Fold(part.subset(s), part.subset(np.setdiff1d(np.arange(len(part)), s))) for s in subsets]
 
 
-def generated(params: Params, recipe: str, steps: int, parts: list[Fold], seed: int) -> list[LabelledImages]:
-    """A synthetic set a fold, as stage generate makes it."""
-    design, classes = load_recipe(recipe), parts[0].subset.classes
+def generated(
+    params: Params, recipe: str, changes: str, steps: int, parts: list[Fold], seed: int
+) -> list[LabelledImages]:
+    """A synthetic set a fold, as stage generate makes it; `changes` of the recipe as in `with_changes`."""
+    design, classes = with_changes(load_recipe(recipe), changes), parts[0].subset.classes
     jobs = [
         {"real": fold.subset, "recipe": design, "steps": steps, "seed": derive(seed, "gan", number)}
         for number, fold in enumerate(parts)
@@ -123,6 +127,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.development", description=__doc__)
     parser.add_argument("what", choices=["gan", "classifier"])
     parser.add_argument("--recipes", nargs="+", default=["relativistic"], help="files of conf/gan")
+    parser.add_argument("--set-recipe", nargs="+", default=["default"], help="changes of the recipe, one setting each")
     parser.add_argument("--steps", type=int, help="GAN steps; gan.steps of params.yaml if left out")
     parser.add_argument("--set", nargs="+", default=["default"], help="changes of section classifier, one setting each")
     parser.add_argument("--arms", nargs="+", default=[arm.name for arm in ARMS])
@@ -136,15 +141,17 @@ def main() -> None:
     if arguments.what == "gan":
         arms = [arm for arm in arms if arm.synthetic == "gan"]
     steps, tables = arguments.steps or params.gan.steps, []
-    for recipe in arguments.recipes:
+    for recipe, gan_changes in itertools.product(arguments.recipes, arguments.set_recipe):
         needed = any(arm.synthetic == "gan" for arm in arms)
-        synthetic = generated(params, recipe, steps, parts, arguments.seed) if needed else []
+        synthetic = generated(params, recipe, gan_changes, steps, parts, arguments.seed) if needed else []
         for changes in arguments.set:
             changed = dataclasses.replace(params, classifier=with_changes(params.classifier, changes))
-            setting = f"{recipe} {steps} steps, classifier {changes}"
-            tables.append(accuracies(changed, arms, parts, synthetic, setting, arguments.seed))
-    table = pd.concat(tables).assign(budget=arguments.budget)
-    table.to_csv(OUTPUT, mode="a", header=not OUTPUT.exists(), index=False, float_format="%.4f")
+            setting = f"{recipe} {gan_changes} {steps} steps; classifier {changes}"
+            table = accuracies(changed, arms, parts, synthetic, setting, arguments.seed)
+            table = table.assign(budget=arguments.budget)
+            table.to_csv(OUTPUT, mode="a", header=not OUTPUT.exists(), index=False, float_format="%.4f")
+            tables.append(table)
+    table = pd.concat(tables)
     summary = table.groupby(["setting", "arm"], sort=False)["accuracy"].agg(["mean", "std", "count"])
     print(summary.round(2).to_string())
 

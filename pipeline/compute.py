@@ -59,6 +59,20 @@ def resolve_device(config: ComputeConfig) -> torch.device:
     return device
 
 
+def resolve_workers(config: ComputeConfig, jobs: int) -> int:
+    """Processes for `jobs` jobs: on a CPU one a core unless `config` says otherwise, on a GPU this one alone."""
+    if resolve_device(config).type == "cuda":
+        return 1
+    return min(jobs, config.workers or joblib.cpu_count())
+
+
+def describe(config: ComputeConfig, jobs: int) -> dict[str, Any]:
+    """Where `jobs` jobs run, for the record: device by name, processes."""
+    device = resolve_device(config)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    return {"device": name, "workers": resolve_workers(config, jobs)}
+
+
 def run_replicates(
     function: Callable[..., Result],
     jobs: Sequence[Mapping[str, Any]],
@@ -73,8 +87,7 @@ def run_replicates(
     disk under a hash of its arguments, of the loaded code of this package, and of device and torch version, and is not
     computed again.
     """
-    device = resolve_device(config)
-    workers = 1 if device.type == "cuda" else min(len(jobs), config.workers or joblib.cpu_count())
+    device, workers = resolve_device(config), resolve_workers(config, len(jobs))
     memory = joblib.Memory(CACHE, verbose=0)
     made_by = f"{_code_digest()} {torch.__version__} {device.type} {config.precision}"
     with Progress(label, steps) as progress:

@@ -35,7 +35,7 @@ class Distortion:
 
     def __post_init__(self) -> None:
         for name in ("rotate", "scale", "shear", "translate", "elastic"):
-            require(0 <= getattr(self, name), f"{name}: must not be negative")
+            require(getattr(self, name) >= 0, f"{name}: must not be negative")
         require(self.rotate <= 180, "rotate: must be at most 180 degrees")
         require(self.scale < 1, "scale: must be below 1")
         require(self.elastic_cells >= 2, "elastic_cells: must be at least 2")

@@ -38,7 +38,6 @@ def network_to_arrays(network: nn.Module) -> dict[str, Any]:
     return {name: value.detach().cpu().contiguous().numpy() for name, value in network.state_dict().items()}
 
 
-
 def arrays_to_network(network: nn.Module, arrays: Mapping[str, Any]) -> None:
     """Load what `network_to_arrays` gave into a network of the same shape."""
     network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in arrays.items()})

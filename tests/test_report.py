@@ -1,13 +1,20 @@
-"""The report, made from a made-up study whose predictions go through the real comparison and whose images are MNIST's."""
+"""The report, made from a made-up study whose predictions go through the real comparison; its images are MNIST's."""
 
+import base64
 import csv
 import gzip
+import io
 import json
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -19,8 +26,10 @@ from pipeline import comparison, images, subsets
 from pipeline.config import from_mapping
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages
-from pipeline.report import print_table, write
-from pipeline.report.words import duration, minus, signed
+from pipeline.report.page import write
+from pipeline.report.study import load_study
+from pipeline.report.tables import print_table
+from pipeline.report.words import copying, duration, signed, typeset
 
 RAW = Path(__file__).parents[1] / "datasets" / "MNIST" / "raw"
 # Mean accuracy at 50 a class, and how often two arms err together is left to chance and to each image's difficulty.
@@ -171,13 +180,15 @@ def make_gan(
     write_json(folder / "health.json", {"replicates": health})
     write_json(folder / "config.json", {"grid_steps": GRID_STEPS})
     (folder / "grids").mkdir()
-    columns = [train.pixels[train.labels == label][:10] for label in range(len(train.classes))]
-    grid = np.block([[list(np.moveaxis(image, 0, -1)[..., 0] for image in row)] for row in columns])  # type: ignore
+    rows_of_images = [
+        np.concatenate(list(train.pixels[train.labels == i][:10, 0]), 1) for i in range(len(train.classes))
+    ]
+    grid = np.concatenate(rows_of_images)
     for step in GRID_STEPS:
         if 0 in diverged and step > 500:
             break
         noisy = np.clip(grid + rng.normal(0, 200 * np.exp(-step / 300), size=grid.shape), 0, 255).astype(np.uint8)
-        Image.fromarray(noisy).save(folder / f"grids/replicate-0-step-{step:05d}.png")
+        Image.fromarray(noisy).save(folder / f"grids/replicate-0-step-{step:06d}.png")
 
 
 def make_quality(folder: Path, train: LabelledImages, drawn: NDArray[np.int64], rng: np.random.Generator) -> None:
@@ -187,14 +198,20 @@ def make_quality(folder: Path, train: LabelledImages, drawn: NDArray[np.int64], 
         row = {"replicate": r, "agreement": 90 + rng.random(), "frechet": 3 + rng.random(), "frechet_floor": 0.4}
         row |= {"precision": 0.8, "recall": 0.7, "density": 0.9, "coverage": 0.75, "spread": 0.44, "spread_real": 0.47}
         for view in ("pose", "pixel"):
-            row |= {f"{view}_closer_to_subset": 0.54 + 0.02 * rng.random(), f"{view}_near_copies": 70, f"{view}_near_unused": 52}
+            row |= {
+                f"{view}_closer_to_subset": 0.54 + 0.02 * rng.random(),
+                f"{view}_near_copies": 70,
+                f"{view}_near_unused": 52,
+            }
         rows.append(row | {"exact_copies": 0})
         agreement += [[r, name, 500, 85 + 15 * rng.random()] for name in train.classes]
     pd.DataFrame(rows).to_csv(folder / "quality.csv", index=False)
     make_history(folder / "agreement.csv", ["replicate", "class", "synthetic", "agreement"], agreement)
     pairs = train.pixels[drawn[0][:16]]
     distance = np.linspace(0.03, 0.09, len(pairs))
-    images.save_arrays(folder / "suspects.npz", synthetic=pairs[::-1], real=pairs, distance=distance, distance_unused=2 * distance)
+    images.save_arrays(
+        folder / "suspects.npz", synthetic=pairs[::-1], real=pairs, distance=distance, distance_unused=2 * distance
+    )
 
 
 def make_runs(folder: Path, budgets: Sequence[int]) -> None:
@@ -206,7 +223,8 @@ def make_runs(folder: Path, budgets: Sequence[int]) -> None:
         machine = {"processor": "Example CPU @ 2.5 GHz", "cores": 2, "system": "Linux 6.1", "memory_gb": 8.0}
         versions = {"python": "3.12.3", "torch": "2.11.0", "torchvision": "0.26.0", "numpy": "2.3.1"}
         run = {"stage": name, "seconds": seconds.get(name.split("@")[0], 7.3), "finished": "2026-03-01T12:00:00+00:00"}
-        run |= {"machine": machine, "device": "cpu", "versions": versions, "workers": 2}
+        run |= {"machine": machine, "versions": versions}
+        run |= {"device": "cpu", "workers": 2} if "train" in name else {}  # only stages that compute on one say so
         write_json(folder / f"{name}.json", run)
 
 
@@ -219,3 +237,217 @@ def make_history(path: Path, header: list[str], rows: list[list[Any]]) -> None:
 def write_json(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value))
+
+
+class Page(HTMLParser):
+    """A page's tags, checked for balance as they come, and its text."""
+
+    VOID = ("meta", "img", "br", "wbr", "hr", "input", "link")
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes nothing"
+        self.text += " " * (tag in ("td", "th"))
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.text = re.sub("[ \\n]+", " ", self.text + data)
+
+    def values(self, attribute: str) -> list[str]:
+        return [attrs[attribute] or "" for _, attrs in self.tags if attribute in attrs]
+
+
+def render(root: Path, params: dict[str, Any]) -> str:
+    write(root, params["study"]["budgets"], params, root / "report")
+    return (root / "report/index.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The folder and the params of a study with one budget; tests that change a file copy it."""
+    root = tmp_path_factory.mktemp("study")
+    return root, make_study(root)
+
+
+@pytest.fixture(scope="module")
+def html(study: tuple[Path, dict[str, Any]]) -> str:
+    return render(*study)
+
+
+def test_the_verdict_comes_first(study: tuple[Path, dict[str, Any]], html: str) -> None:
+    primary = json.loads((study[0] / "results/metrics.json").read_text())["primary"]
+    first = Page(html).text.split("How much better or worse")[0]
+    assert typeset(primary["sentence"]) in first
+    assert f"{signed(primary['delta'])} points" in first
+    assert "Yes: adding GAN images helps" in first
+    for term in ("Arm", "Delta", "Budget", "Replicate", "Margin", "CAS", "Oracle"):
+        assert f"<dfn>{term}</dfn>" in html
+
+
+def test_every_contrast_is_in_the_table(study: tuple[Path, dict[str, Any]], html: str) -> None:
+    table = html.split('id="table"')[1].split("</table>")[0]
+    rows = [Page(row).text.strip() for row in re.findall("<tr.*?</tr>", table, re.DOTALL)]
+    deltas = pd.read_csv(study[0] / "results/deltas.csv")
+    assert len(rows) == 1 + len(deltas)
+    for row, shown in zip(deltas.to_dict("records"), rows[1:], strict=True):
+        assert shown.startswith(f"{row['arm']} {row['reference']} {typeset(signed(row['delta']))} ")
+        assert row["verdict"] in shown
+
+
+def test_nothing_is_loaded(html: str) -> None:
+    page = Page(html)
+    assert all(source.startswith("data:image/") for source in page.values("src"))
+    assert all(link.startswith("#") for link in page.values("href"))
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.tags}
+    assert not re.search(r"url\(|@import|https?:", html)
+
+
+def test_pictures_have_words_and_are_whole(html: str) -> None:
+    shown = [attrs for tag, attrs in Page(html).tags if tag == "img"]
+    assert len(shown) > 30
+    for attrs in shown:
+        assert attrs["alt"] and attrs["width"] and attrs["height"] and attrs["src"]
+        kind, content = attrs["src"].removeprefix("data:image/").split(";base64,")
+        if kind == "svg+xml":
+            svg = base64.b64decode(content)
+            assert ElementTree.fromstring(svg).tag.endswith("svg")
+            assert b"<metadata" not in svg and b"DejaVu" not in svg
+        else:
+            with Image.open(io.BytesIO(base64.b64decode(content))) as image:
+                assert image.format == "PNG" and not image.info.keys() & {"Software", "Creation Time"}
+
+
+def test_anchors_lead_somewhere(html: str) -> None:
+    page = Page(html)
+    ids = page.values("id")
+    assert len(ids) == len(set(ids))
+    assert {link.removeprefix("#") for link in page.values("href")} <= set(ids)
+
+
+def test_page_says_what_made_it(study: tuple[Path, dict[str, Any]], html: str) -> None:
+    split = json.loads((study[0] / "artifacts/splits/5.json").read_text())
+    text = Page(html).text
+    assert all(digest[:12] in text for digest in split["digests"])
+    for fact in ("train_gan@5", "7 min 3 s", "Example CPU @ 2.5 GHz", "torchvision", "classical.shift", "No leak."):
+        assert fact in text
+
+
+def test_same_study_same_bytes(study: tuple[Path, dict[str, Any]], html: str, tmp_path: Path) -> None:
+    write(study[0], [5], study[1], tmp_path)
+    assert (tmp_path / "index.html").read_text(encoding="utf-8") == html
+    assert (tmp_path / "summary.md").read_bytes() == (study[0] / "report/summary.md").read_bytes()
+
+
+def test_summary(study: tuple[Path, dict[str, Any]], html: str) -> None:
+    summary = (study[0] / "report/summary.md").read_text(encoding="utf-8")
+    metrics = json.loads((study[0] / "results/metrics.json").read_text())
+    assert summary.startswith("# Yes: adding GAN images helps\n\n" + metrics["primary"]["sentence"])
+    assert "| arm | against | delta, points | interval | better in | verdict |" in summary
+    assert f"| gan | {metrics['accuracy']['5']['gan']['mean']:.2f} |" in summary
+    assert "label agreement 90." in summary and "Warning" not in summary
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "results/metrics.json",
+        "results/recalls.csv",
+        "artifacts/gan/5/grids/replicate-0-step-000300.png",
+        "artifacts/quality/5/suspects.npz",
+        "artifacts/augmented/5/history.csv",
+        "artifacts/runs/assess@5.json",
+    ],
+)
+def test_missing_file_is_named(study: tuple[Path, dict[str, Any]], tmp_path: Path, name: str) -> None:
+    root = shutil.copytree(study[0], tmp_path / "copy")
+    (root / name).unlink()
+    with pytest.raises(InputError, match=f"{re.escape(name)}: no such file; run `dvc repro`"):
+        write(root, [5], study[1], tmp_path / "report")
+    assert not (tmp_path / "report").exists()
+
+
+def test_damaged_file_is_named(study: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    root = shutil.copytree(study[0], tmp_path / "copy")
+    (root / "artifacts/gan/5/health.json").write_text('{"replicates": [')
+    with pytest.raises(InputError, match=r"health\.json: damaged"):
+        write(root, [5], study[1], tmp_path / "report")
+
+
+def test_several_budgets_and_failed_gans(tmp_path: Path) -> None:
+    html = render(tmp_path, make_study(tmp_path, (2, 20), 3, diverged=[1], collapsed=[2]))
+    page = Page(html)
+    assert "Delta against budget" in page.text
+    # One fold a budget in each of the seven sections that have them; only the primary contrast's is open.
+    folds = [attrs for tag, attrs in page.tags if tag == "details" and attrs.get("class") == "budget"]
+    assert [("open" in attrs) for attrs in folds] == 7 * [False, True]
+    first = page.text.split("How much better or worse")[0]
+    assert "At 20 images a class, 2 of 3 GANs failed, and count in every number: replicate 1 diverged" in first
+    assert "replicate 2 collapsed (its images hardly differ from each other in classes 3 and 4)." in first
+    assert (tmp_path / "report/summary.md").read_text(encoding="utf-8").count("**Warning.**") == 2
+
+
+def test_one_replicate_in_colour(tmp_path: Path) -> None:
+    grey, names = digits(600), ("none", "nan", "7", "<b>bold & brave</b>", "a-very-long-name" * 5, *"ABCDE")
+    colour = LabelledImages(grey.pixels.repeat(3, axis=1), grey.labels, names)
+    params = make_study(tmp_path, (5,), 1, colour, diverged=[0])
+    page = Page(render(tmp_path, params))
+    assert "A description only: no verdict on adding GAN images" in page.text
+    assert "no interval" in page.text
+    assert not re.search(r"\bnan\b", page.text.split("Real beside synthetic")[0])  # where class nan first appears
+    assert "<b>bold & brave</b>" in page.text  # as text, not as a tag
+    assert "b" not in {tag for tag, _ in page.tags}
+    assert "step 300" in page.text and "step 600" not in page.text  # it stopped at 500
+
+
+def test_table_for_the_terminal(study: tuple[Path, dict[str, Any]]) -> None:
+    deltas = pd.read_csv(study[0] / "results/deltas.csv")
+    lines = print_table(deltas).splitlines()
+    assert len(lines) == 2 + len(deltas)
+    assert lines[0].split()[:5] == ["images", "a", "class", "arm", "against"]
+    best = deltas.iloc[0]
+    assert re.fullmatch(rf"\s+5  {re.escape(best['arm'])} +real +\+{best['delta']:.2f} .* helps .*", lines[2])
+    assert "nan" not in print_table(deltas.assign(ci_low=np.nan, ci_high=np.nan, p_holm=np.nan, accuracy_sd=np.nan))
+
+
+def test_words() -> None:
+    assert [signed(value) for value in (1.234, -0.5, -0.001, 0.0, None, float("nan"))] == (
+        ["+1.23", "-0.50", "0.00", "0.00", "–", "–"]
+    )
+    assert typeset("real-gan -0.50 to +1.20 points, 95 %") == "real-gan −0.50 to +1.20\u00a0points, 95\u00a0%"
+    assert [duration(seconds) for seconds in (4.21, 200, 7500)] == ["4.2 s", "3 min 20 s", "2 h 5 min"]
+
+
+@pytest.mark.parametrize(
+    ("share", "answer"),
+    [
+        (0.51, "No clear sign"),
+        (0.54, "A slight lean"),
+        (0.6, "A clear lean"),
+        (0.9, "A strong lean"),
+        (np.nan, "Not measured"),
+    ],
+)
+def test_copying_in_words(study: tuple[Path, dict[str, Any]], share: float, answer: str) -> None:
+    budget = load_study(study[0], [5], study[1]).budgets[0]
+    said, sentences = copying(replace(budget, quality=budget.quality.assign(pose_closer_to_subset=share)))
+    assert said.startswith(answer)
+    assert ("were copies" in sentences[0]) == ("lean" in answer)
+    assert sentences[-1] == "0 of 20,000 synthetic images equal a training image exactly."
+
+
+def test_report_needs_no_torch() -> None:
+    code = "import sys, pipeline.report; sys.exit(bool({'torch', 'dvc', 'prefect'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=RAW.parents[2]).returncode == 0

@@ -79,4 +79,3 @@ def interpolated(real: LabelledImages, per_class: int, seed: int) -> LabelledIma
     flat, drawn = smote.fit_resample(real.pixels.reshape(len(real), -1).astype(np.float32), real.labels)[:2]
     pixels = flat[len(real) :].round().clip(0, 255).astype(np.uint8).reshape(-1, *real.shape)
     return LabelledImages(pixels, drawn[len(real) :].astype(np.int64), real.classes)
-

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from pipeline.batches import labels_to_batches, to_tensors
-from pipeline.classifier.network import Classifier
+from pipeline.classifier.network import Classifier, dropout_mask
 from pipeline.config import require
 from pipeline.images import LabelledImages
 from pipeline.seeds import derive
@@ -21,8 +21,9 @@ WARM_UP = 0.05  # share of the steps over which the learning rate rises from 0
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """width: channels of the first layer. steps, batch_size: of the optimiser. learning_rate: the highest; it rises over
-    the first twentieth and falls along a cosine to 0. weight_decay: AdamW's. label_smoothing: of the cross-entropy.
+    """width: channels of the first layer. steps, batch_size: of the optimiser. learning_rate: the highest; it rises
+    over the first twentieth of the steps and falls along a cosine to 0. weight_decay: AdamW's. dropout: of the
+    features. label_smoothing: of the cross-entropy.
     """
 
     width: int
@@ -30,7 +31,8 @@ class ClassifierConfig:
     batch_size: int
     learning_rate: float
     weight_decay: float
-    label_smoothing: float = 0.0
+    dropout: float
+    label_smoothing: float
 
     def __post_init__(self) -> None:
         require(self.width > 0, "width: must be positive")
@@ -38,6 +40,7 @@ class ClassifierConfig:
         require(self.batch_size >= 4, "batch_size: must be at least 4, for batch norm")
         require(self.learning_rate > 0, "learning_rate: must be positive")
         require(self.weight_decay >= 0, "weight_decay: must not be negative")
+        require(0 <= self.dropout < 1, "dropout: must lie in [0, 1)")
         require(0 <= self.label_smoothing < 1, "label_smoothing: must lie in [0, 1)")
 
 
@@ -73,7 +76,7 @@ def new_classifier(material: Material, config: ClassifierConfig, seed: int, devi
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Classifier(images.shape[0], len(images.classes), config.width)
-    return network.to(device=device, memory_format=torch.channels_last)
+    return network.to(device).to(memory_format=torch.channels_last)
 
 
 def train(
@@ -81,14 +84,14 @@ def train(
 ) -> Iterator[dict[str, float]]:
     """Train `network` in place; yield {step, loss} every `every` steps and at the end, loss averaged since the last.
 
-    Batches are class-balanced and drawn beforehand from `seed`, as are the distortions.
+    Batches are class-balanced and drawn beforehand from `seed`, as are distortions and dropout.
     """
     device = next(network.parameters()).device
     parts = []
     for number, (images, count) in enumerate(material.shares(config.batch_size)):
         batches = labels_to_batches(images.labels, config.steps, count, derive(seed, "batches", number))
         parts.append((*to_tensors(images, device), torch.from_numpy(batches).to(device)))
-    draws = torch.Generator(device).manual_seed(derive(seed, "distortion"))
+    draws = torch.Generator(device).manual_seed(derive(seed, "distortion and dropout"))
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, foreach=True
     )
@@ -97,11 +100,12 @@ def train(
     network.train()
     losses = []
     for step in range(1, config.steps + 1):
-        images = torch.cat([pixels[batches[step - 1]] for pixels, _, batches in parts])
+        batch = torch.cat([pixels[batches[step - 1]] for pixels, _, batches in parts])
         labels = torch.cat([targets[batches[step - 1]] for _, targets, batches in parts])
         if material.distortion is not None:
-            images = distort(images, material.distortion, draws)
-        logits = network(images.contiguous(memory_format=torch.channels_last))
+            batch = distort(batch, material.distortion, draws)
+        mask = dropout_mask(len(batch), config.dropout, draws)
+        logits = network(batch.contiguous(memory_format=torch.channels_last), mask)
         loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
         optimiser.zero_grad()
         loss.backward()

@@ -18,13 +18,14 @@ class Health:
     """Of one replicate.
 
     finite: no loss, score or gradient left the finite numbers. spread, spread_real: within each class, on pixels in
-    [-1, 1], of generated digits and of the real subset. collapsed: classes in which generated digits are nearly alike.
+    [-1, 1], of generated digits and of the real subset (None for a single image a class). collapsed: classes in which
+    generated digits are nearly alike.
     """
 
     replicate: int
     finite: bool
     spread: float
-    spread_real: float
+    spread_real: float | None
     collapsed: tuple[str, ...]
     healthy: bool
 
@@ -50,4 +51,5 @@ def history_to_health(
     spread = images_to_spread(monitored.reshape(-1, *monitored.shape[2:]), labels, count)
     spread_real = images_to_spread(real.pixels, real.labels, count)
     flat = tuple(real.classes[label] for label in collapsed(spread, spread_real))
-    return Health(replicate, finite, spread.mean, spread_real.mean, flat, finite and not flat)
+    known = spread_real.mean if math.isfinite(spread_real.mean) else None
+    return Health(replicate, finite, spread.mean, known, flat, finite and not flat)

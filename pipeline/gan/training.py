@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.batches import labels_to_batches, to_bytes, to_tensors
 from pipeline.gan.losses import gradient_penalty, relativistic_discriminator_loss, relativistic_generator_loss
@@ -43,8 +43,9 @@ def new_gan(
         generator = Generator(shape, classes, recipe.networks)
         discriminator = Discriminator(shape, classes, recipe.networks)
     average = copy.deepcopy(generator).requires_grad_(False)
-    layout = {"device": device or torch.device("cpu"), "memory_format": torch.channels_last}
-    return Gan(generator.to(**layout), discriminator.to(**layout), average.to(**layout))  # type: ignore[call-overload]
+    for network in (generator, discriminator, average):
+        network.to(device or torch.device("cpu")).to(memory_format=torch.channels_last)
+    return Gan(generator, discriminator, average)
 
 
 def train(
@@ -54,7 +55,8 @@ def train(
 
     A record: step; generator_loss, discriminator_loss; real_score, fake_score (the discriminator's means);
     generator_gradient, discriminator_gradient (norms); penalty (mean squared gradient at reals and fakes together);
-    spread (of the averaged generator within each class). All but the spread are means since the last record. Training stops early at a value that is not finite; its record is the last.
+    spread (of the averaged generator within each class). All but the spread are means since the last record. Training
+    stops early at a value that is not finite; its record is the last.
 
     Both players step at once, from one pass of the discriminator over reals and fakes: no image of a batch influences
     another's score, so the generator's gradient through that pass is exact, and a pass over the generator and one over
@@ -66,9 +68,9 @@ def train(
     batches = batches.to(device)
     draws = torch.Generator(device).manual_seed(derive(seed, "noise and distortion"))
     monitor = new_monitor(gan, len(real.classes), seed)
-    generator_weights = list(gan.generator.parameters())
-    discriminator_weights = list(gan.discriminator.parameters())
-    average_weights = list(gan.average.parameters())
+    generator_weights: list[Tensor] = list(gan.generator.parameters())
+    discriminator_weights: list[Tensor] = list(gan.discriminator.parameters())
+    average_weights: list[Tensor] = list(gan.average.parameters())
     generator_optimiser = _adam(generator_weights, recipe)
     discriminator_optimiser = _adam(discriminator_weights, recipe)
 
@@ -178,13 +180,11 @@ def learning_rate_factor(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / WARM_UP) * (1 - 0.9 * max(0.0, (step / steps - 0.3) / 0.7))
 
 
-def _adam(weights: Sequence[nn.Parameter], recipe: Recipe) -> torch.optim.Adam:
+def _adam(weights: Sequence[Tensor], recipe: Recipe) -> torch.optim.Adam:
     return torch.optim.Adam(weights, lr=recipe.learning_rate, betas=(recipe.beta1, recipe.beta2), foreach=True)
 
 
-def _step(
-    optimiser: torch.optim.Optimizer, weights: Sequence[nn.Parameter], gradients: Sequence[Tensor]
-) -> None:
+def _step(optimiser: torch.optim.Optimizer, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
     for weight, gradient in zip(weights, gradients, strict=True):
         weight.grad = gradient
     optimiser.step()

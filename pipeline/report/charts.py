@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from pipeline.comparison import Contrast
 from pipeline.report.study import Study
-from pipeline.report.theme import ARM_COLOURS, INK, MARKS, PALE, Picture, draw
-from pipeline.report.words import between, minus, number, signed
+from pipeline.report.theme import ARM_COLOURS, INK, MARKS, PALE, Picture, draw, logarithmic
+from pipeline.report.words import between, number, signed, typeset
 
 Span = tuple[float, float]
 
@@ -25,7 +25,7 @@ QUESTIONS = {
 }
 
 
-def deltas_chart(study: Study, rows: pd.DataFrame, span: Span, alt: str) -> Picture:
+def deltas_chart(study: Study, rows: pd.DataFrame, span: Span) -> Picture:
     """Contrasts of one budget, a row each: interval, estimate marked by its verdict, a dot a replicate.
 
     rows: of study.deltas. span: the axis in points; an estimate beyond it becomes an arrow at the edge.
@@ -48,18 +48,18 @@ def deltas_chart(study: Study, rows: pd.DataFrame, span: Span, alt: str) -> Pict
             edge = float(np.clip(delta, *span))
             marker = mark.marker if inside else "<" if delta < 0 else ">"
             axes.plot(edge, y, marker, color=mark.colour, markersize=8, markeredgecolor="white", clip_on=False)
-            place = {"transform": axes.get_yaxis_transform(), "va": "center"}
-            label = minus(f"{signed(delta)} {row['verdict']}")
+            place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center"}
+            label = typeset(f"{signed(delta)} {row['verdict']}")
             axes.text(1.04, y, label, color=mark.colour, weight="bold" if primary else "normal", **place)
             name = f"{row['arm']}\nagainst {row['reference']}" if several else row["arm"]
             names.append(f"{name}\n(primary)" if primary else name)
         axes.set(xlim=span, ylim=(len(rows) - 0.4, -0.5), yticks=range(len(rows)), yticklabels=names)
         axes.set_xlabel("delta in accuracy, points")
-        axes.tick_params(axis="y", length=0)
+        axes.tick_params(axis="y", length=0, pad=8)
         axes.grid(visible=False, axis="y")
         axes.spines["left"].set_visible(False)
 
-    return draw(paint, 0.62 + (0.5 if several else 0.42) * len(rows), alt)
+    return draw(paint, 0.62 + (0.5 if several else 0.42) * len(rows), _deltas_alt(rows))
 
 
 def deltas_span(study: Study, size: int) -> Span:
@@ -75,7 +75,7 @@ def deltas_span(study: Study, size: int) -> Span:
     return low - 0.05 * (high - low), high + 0.05 * (high - low)
 
 
-def deltas_alt(rows: pd.DataFrame) -> str:
+def _deltas_alt(rows: pd.DataFrame) -> str:
     """The chart's content for those who do not see it."""
     parts = [
         f"{row['arm']} against {row['reference']} {signed(row['delta'])} points, interval "
@@ -86,7 +86,7 @@ def deltas_alt(rows: pd.DataFrame) -> str:
 
 
 def accuracy_chart(study: Study, size: int) -> Picture:
-    """Accuracy of every arm at one budget: a dot a replicate, the same replicate joined by a line, the mean as a bar."""
+    """Accuracy of every arm at one budget: a dot a replicate, joined to itself by a line, the mean as a bar."""
     table, oracle = study.budget_accuracies(size), study.metrics["oracle"]["accuracy"]
     places = np.arange(table.shape[1])
 
@@ -113,7 +113,7 @@ def accuracy_chart(study: Study, size: int) -> Picture:
 def delta_trend(study: Study) -> Picture:
     """Deltas of the three questions against the budget, with their intervals."""
     sizes = [budget.size for budget in study.budgets]
-    rows = study.deltas.set_index(["arm", "reference", "budget"])
+    rows = study.deltas.set_index(["arm", "reference", "budget"]).sort_index()
     shown = [(pair, name) for pair, name in QUESTIONS.items() if all((*pair, size) in rows.index for size in sizes)]
 
     def paint(axes: Axes) -> None:
@@ -130,10 +130,10 @@ def delta_trend(study: Study) -> Picture:
         axes.set_ylabel("delta in accuracy, points")
         axes.legend(loc="best")
 
-    said = [
-        f"{name}: {', '.join(f'{signed(rows.loc[(*pair, size), "delta"])} at {size}' for size in sizes)}"
-        for pair, name in shown
-    ]
+    said = []
+    for pair, name in shown:
+        deltas = rows.loc[pair].loc[sizes, "delta"]
+        said.append(f"{name} " + ", ".join(f"{signed(delta)} at {size}" for size, delta in deltas.items()))
     return draw(paint, 3.4, f"Delta in points against the budget. {'; '.join(said)}.")
 
 
@@ -144,15 +144,14 @@ def accuracy_trend(study: Study) -> Picture:
 
     def paint(axes: Axes) -> None:
         for i, (arm, errors) in enumerate(means.iterrows()):
-            colour, style = ARM_COLOURS.get(str(arm), INK), "-" if i % 2 else "--"
+            colour, style = ARM_COLOURS.get(str(arm), INK), "-" if "classical" in str(arm) else "--"
             axes.plot(sizes, errors, style, marker="os^vDPX"[i % 7], color=colour, label=str(arm), markersize=5)
         oracle = 100 - study.metrics["oracle"]["accuracy"]
-        axes.set_yscale("log")
         if oracle > 0:
             axes.axhline(oracle, color=INK, linestyle=(0, (4, 3)), linewidth=1)
             axes.text(sizes[0], oracle, "oracle", va="bottom", fontsize=8)
         _budget_axis(axes, sizes)
-        _few_ticks(axes)
+        logarithmic(axes)
         axes.set_ylabel("test error, %")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, columnspacing=1, handlelength=1.6)
 
@@ -166,13 +165,3 @@ def _budget_axis(axes: Axes, sizes: Sequence[int]) -> None:
     axes.xaxis.set_major_locator(FixedLocator([float(size) for size in sizes]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def _few_ticks(axes: Axes) -> None:
-    """Plain numbers at 1, 2 and 5 of every decade within the limits."""
-    low, high = axes.get_ylim()
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
-    axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from pipeline.report.study import Budget
-from pipeline.report.theme import ARM_COLOURS, DISCRIMINATOR, GENERATOR, INK, Picture, draw
+from pipeline.report.theme import ARM_COLOURS, DISCRIMINATOR, GENERATOR, INK, Picture, draw, logarithmic
 
 HEIGHT = 2.7  # inches of a panel
 POINTS = 80  # of a curve at most; more steps are averaged in groups
@@ -58,8 +59,9 @@ def classifier_curve(budget: Budget) -> Picture:
     def paint(axes: Axes) -> None:
         for arm in means.index.unique("arm"):
             curve = _thinned(means[arm].reset_index())
-            axes.plot(curve["step"], curve["loss"], color=ARM_COLOURS.get(arm, INK), label=arm, linewidth=1.3)
-        _finish(axes, "training loss, mean over replicates", logarithmic=True, ncols=3)
+            _plot(axes, curve, "loss", ARM_COLOURS.get(arm, INK), arm, linewidth=1.3)
+        logarithmic(axes)
+        _finish(axes, "training loss, mean over replicates", ncols=3)
 
     return draw(paint, 3.2, f"Training loss of the classifiers at {budget.size} images a class, a line an arm.")
 
@@ -68,9 +70,9 @@ def oracle_curve(history: pd.DataFrame) -> Picture:
     """Training loss of the oracle."""
 
     def paint(axes: Axes) -> None:
-        curve = _thinned(history)
-        axes.plot(curve["step"], curve["loss"], color=INK, label="oracle", linewidth=1.3)
-        _finish(axes, "training loss", logarithmic=True)
+        _plot(axes, _thinned(history), "loss", INK, "oracle", linewidth=1.3)
+        logarithmic(axes)
+        _finish(axes, "training loss")
 
     return draw(paint, 3.2, "Training loss of the oracle, the classifier that saw all training images.")
 
@@ -78,7 +80,7 @@ def oracle_curve(history: pd.DataFrame) -> Picture:
 def _lines(axes: Axes, history: pd.DataFrame, column: str, colour: str, label: str) -> None:
     for i, (_, rows) in enumerate(history.groupby("replicate")):
         curve = _thinned(rows[["step", column]])
-        axes.plot(curve["step"], curve[column], color=colour, linewidth=1, alpha=0.7, label=label if i == 0 else None)
+        _plot(axes, curve, column, colour, label if i == 0 else None, linewidth=1, alpha=0.7)
 
 
 def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
@@ -100,11 +102,12 @@ def _limits(history: pd.DataFrame, columns: list[str], finite: set[Any]) -> tupl
     return float(low - pad), float(high + pad)
 
 
-def _finish(axes: Axes, label: str, logarithmic: bool = False, ncols: int = 2) -> None:
-    if logarithmic:
-        axes.set_yscale("log")
+def _plot(axes: Axes, curve: pd.DataFrame, column: str, colour: str, label: str | None, **style: Any) -> None:
+    axes.plot(curve["step"], curve[column], "o-" if len(curve) == 1 else "-", color=colour, label=label, **style)
+
+
+def _finish(axes: Axes, label: str, ncols: int = 2) -> None:
     axes.set_xlabel("training step")
     axes.set_ylabel(label)
-    axes.legend(
-        loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=ncols, borderaxespad=0, columnspacing=1.2, handlelength=1.4
-    )
+    assert isinstance(axes.figure, Figure)
+    axes.figure.legend(loc="outside upper left", ncols=ncols, columnspacing=1.2, handlelength=1.4)

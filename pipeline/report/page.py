@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from pipeline.comparison import Contrast
 from pipeline.report import charts, curves, pictures, tables, words
@@ -43,9 +44,9 @@ def study_to_page(study: Study) -> str:
     )
     environment.filters |= {
         "number": words.number,
-        "signed": lambda value, decimals=2: words.minus(words.signed(value, decimals)),
-        "minus": words.minus,
-        "breaking": lambda text: Markup(escape(text).replace("+", "+<wbr>")),
+        "signed": lambda value, decimals=2: words.typeset(words.signed(value, decimals)),
+        "typeset": words.typeset,
+        "breaking": lambda text: Markup("+<wbr>").join(str(text).split("+")),
         "duration": words.duration,
     }
     primary = study.metrics["primary"]
@@ -59,7 +60,7 @@ def study_to_page(study: Study) -> str:
         warnings=words.warnings(study),
         cards=_cards(study),
         deltas=tables.deltas_to_text(study.deltas),
-        delta_panels=[panel for budget in study.budgets for panel in _delta_panels(study, budget.size)],
+        several=several,
         trends=[charts.delta_trend(study), charts.accuracy_trend(study)] if several else [],
         quality=tables.quality_to_text(study),
         budgets=[_budget(study, budget) for budget in study.budgets],
@@ -71,26 +72,28 @@ def study_to_page(study: Study) -> str:
 
 def _cards(study: Study) -> list[dict[str, Any]]:
     """The three questions, each with its row of deltas at every budget."""
-    rows = study.deltas
-    cards = []
+    rows, cards = study.deltas, []
     for (arm, reference), title in charts.QUESTIONS.items():
         answers = rows[(rows["arm"] == arm) & (rows["reference"] == reference)].to_dict("records")
         if answers:
             cards.append({"title": title, "arm": arm, "reference": reference, "answers": answers})
+    # With a single budget every card shows its interval, too, on one axis from -reach to reach.
+    shown = [row for card in cards for row in card["answers"]]
+    ends = [abs(row[key]) for row in shown for key in ("delta", "ci_low", "ci_high") if not math.isnan(row[key])]
+    reach = 1.1 * max([2 * study.compare.margin, *ends])
+    for row in shown:
+        row["places"] = {key: round(50 + 50 * row[key] / reach, 2) for key in ("delta", "ci_low", "ci_high")}
+        row["margin"] = round(50 * study.compare.margin / reach, 2)
     return cards
 
 
-def _delta_panels(study: Study, size: int) -> list[dict[str, Any]]:
-    """Delta charts of one budget: against real, against real+classical, and what else was compared."""
+def _delta_panels(study: Study, size: int) -> list[tuple[str, Picture]]:
+    """Titled delta charts of one budget: against real, against real+classical, and what else was compared."""
     rows, span = study.deltas[study.deltas["budget"] == size], charts.deltas_span(study, size)
     usual = ["real", "real+classical"]
-    groups = [(f"against {reference}", rows[rows["reference"] == reference]) for reference in usual]
+    groups = [(f"Against {reference}", rows[rows["reference"] == reference]) for reference in usual]
     groups.append(("GAN images against images made without a GAN", rows[~rows["reference"].isin(usual)]))
-    return [
-        {"budget": size, "title": title, "picture": charts.deltas_chart(study, group, span, charts.deltas_alt(group))}
-        for title, group in groups
-        if len(group)
-    ]
+    return [(title, charts.deltas_chart(study, group, span)) for title, group in groups if len(group)]
 
 
 def _budget(study: Study, budget: Budget) -> dict[str, Any]:
@@ -105,6 +108,7 @@ def _budget(study: Study, budget: Budget) -> dict[str, Any]:
         "digests": [digest[:DIGEST] for digest in budget.split["digests"]],
         "images": len(budget.real),
         "development": budget.development,
+        "delta_panels": _delta_panels(study, budget.size),
         "accuracy_chart": charts.accuracy_chart(study, budget.size),
         "accuracies": tables.accuracies_to_text(study, budget.size),
         "mcnemar": tables.mcnemar_to_text(study.mcnemar, budget.size),
@@ -149,7 +153,8 @@ def _flat_sections(params: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]
     def flat(value: Any, name: str) -> list[tuple[str, str]]:
         if isinstance(value, Mapping):
             return [pair for key, inner in value.items() for pair in flat(inner, f"{name}.{key}" if name else str(key))]
-        return [(name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))]
+        text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        return [(name, {"True": "true", "False": "false", "None": "null"}.get(text, text))]  # as in params.yaml
 
     return {section: flat(values, "") for section, values in params.items()}
 
@@ -160,9 +165,10 @@ def _machines(study: Study) -> dict[str, Any]:
     stages = []
     longest = max(run["seconds"] for _, run in study.runs) or 1
     for name, run in study.runs:
-        machine = {key: run[key] for key in ("machine", "device", "versions")}
+        machine = {key: run[key] for key in ("machine", "versions")}
         if machine not in machines:
             machines.append(machine)
         share = round(100 * run["seconds"] / longest, 1)
-        stages.append({**run, "name": name, "where": machines.index(machine) + 1, "share": share})
+        own = {key: run.get(key, "–") for key in ("device", "workers")}  # not every stage says
+        stages.append({**run, **own, "name": name, "where": machines.index(machine) + 1, "share": share})
     return {"machines": machines, "stages": stages, "seconds": sum(run["seconds"] for _, run in study.runs)}

@@ -17,15 +17,16 @@ SIDE = 56  # pixels; smaller images are magnified to about this, in whole steps
 GAP = 2
 
 
-def strip(pixels: NDArray[np.uint8], alt: str) -> Picture:
-    """Images (N, C, H, W), grey or colour, side by side with a see-through gap between them."""
+def strip(pixels: NDArray[np.uint8], alt: str, places: int = 0) -> Picture:
+    """Images (N, C, H, W), grey or colour, side by side with a see-through gap; fewer than `places` leave room."""
     count, channels, height, width = pixels.shape
     zoom = max(1, round(SIDE / max(height, width)))
-    shown = np.moveaxis(pixels, 1, -1).repeat(zoom, axis=1).repeat(zoom, axis=2)  # (N, H, W, C)
-    shown = shown if channels in (1, 3) else shown[..., :1]
+    shown = pixels if channels in (1, 3) else pixels[:, :1]
+    shown = np.moveaxis(shown, 1, -1).repeat(zoom, axis=1).repeat(zoom, axis=2)  # (N, H, W, C)
     opaque = np.concatenate([shown, np.full_like(shown[..., :1], 255)], axis=-1)
-    spaced = np.pad(opaque, ((0, 0), (0, 0), (0, GAP), (0, 0)))  # value 0: transparent
-    sheet = np.concatenate(list(spaced), axis=1)[:, :-GAP] if count else np.zeros((SIDE, SIDE, 2), np.uint8)
+    # Whatever is padded is 0, thus transparent.
+    spaced = np.pad(opaque, ((0, max(0, places - count)), (0, 0), (0, GAP), (0, 0)))
+    sheet = np.concatenate(list(spaced), axis=1)[:, :-GAP]
     file = io.BytesIO()
     Image.fromarray(sheet, "LA" if sheet.shape[-1] == 2 else "RGBA").save(file, "PNG", optimize=True)
     return inline(file.getvalue(), "image/png", alt, sheet.shape[1], sheet.shape[0])
@@ -36,7 +37,7 @@ def class_strips(images: LabelledImages, kind: str) -> list[Picture]:
     strips = []
     for label, name in enumerate(images.classes):
         shown = images.pixels[images.labels == label][:SHOWN]
-        strips.append(strip(shown, f"{len(shown)} {kind} images of class {name}"))
+        strips.append(strip(shown, f"{len(shown)} {kind} images of class {name}", SHOWN))
     return strips
 
 

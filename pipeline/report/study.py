@@ -109,7 +109,7 @@ def _load_budget(artifacts: Path, budget: int, train: LabelledImages) -> Budget:
         synthetic=load(artifacts / f"synthetic/{budget}/replicate-0.npz"),
         gan_history=history,
         health=_json(gan / "health.json")["replicates"],
-        grids=[(step, _read(gan / f"grids/replicate-0-step-{step:05d}.png", Path.read_bytes)) for step in steps],
+        grids=[(step, _read(gan / f"grids/replicate-0-step-{step:06d}.png", Path.read_bytes)) for step in steps],
         quality=_table(artifacts / f"quality/{budget}/quality.csv"),
         agreement=_table(artifacts / f"quality/{budget}/agreement.csv"),
         suspects=load_arrays(artifacts / f"quality/{budget}/suspects.npz"),

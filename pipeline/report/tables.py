@@ -1,4 +1,4 @@
-"""Tables as a person reads them: a study's numbers become text with signs and units, for page, Markdown and terminal."""
+"""Tables as a person reads them: numbers become text with signs and units, for page, Markdown and terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.report.study import Budget, Study
 from pipeline.report.words import between, number, signed, spread_out
 
-HEADERS = ["images a class", "arm", "against", "accuracy %", "delta, points", "interval", "better in", "p", "verdict"]
+HEADERS = ["images a class", "arm", "against", "delta, points", "interval", "verdict", "better in", "p", "accuracy, %"]
 
 
 def deltas_to_text(deltas: pd.DataFrame) -> pd.DataFrame:
@@ -21,9 +21,9 @@ def deltas_to_text(deltas: pd.DataFrame) -> pd.DataFrame:
         if row["replicates"] > 1:
             accuracy += f" ± {number(row['accuracy_sd'])}"
         p = "–" if pd.isna(row["p_holm"]) else "< 0.001" if row["p_holm"] < 0.001 else number(row["p_holm"], 3)
+        contrast = [str(row["budget"]), row["arm"], row["reference"], signed(row["delta"])]
         interval, wins = between(row["ci_low"], row["ci_high"]), f"{row['wins']} of {row['replicates']}"
-        cells = [str(row["budget"]), row["arm"], row["reference"], accuracy, signed(row["delta"]), interval, wins, p]
-        rows.append([*cells, row["verdict"]])
+        rows.append([*contrast, interval, row["verdict"], wins, p, accuracy])
     return pd.DataFrame(rows, columns=HEADERS)
 
 
@@ -59,12 +59,12 @@ def text_to_markdown(text: pd.DataFrame) -> str:
 
 
 def accuracies_to_text(study: Study, size: int) -> pd.DataFrame:
-    """Accuracy of every arm at one budget: arm, mean, sd, lowest, highest, replicates."""
+    """Accuracy of every arm at one budget: arm, mean, sd, lowest, highest, n (replicates)."""
     rows = [
         [arm, number(column.mean()), number(column.std()), number(column.min()), number(column.max()), str(len(column))]
         for arm, column in study.budget_accuracies(size).items()
     ]
-    return pd.DataFrame(rows, columns=["arm", "mean %", "sd", "lowest %", "highest %", "replicates"])
+    return pd.DataFrame(rows, columns=["arm", "mean, %", "sd", "lowest", "highest", "n"])
 
 
 def mcnemar_to_text(mcnemar: pd.DataFrame, size: int) -> pd.DataFrame:
@@ -131,7 +131,7 @@ def quality_to_text(study: Study) -> pd.DataFrame:
     measures = [
         ("label agreement, %", "agreement", 1, f"the oracle sees the class that was asked for; best is 100 ({oracle} "
          "is what it reaches on real test images)"),
-        ("Fréchet distance", "frechet", 2, "to real images that no GAN saw; lower is closer"),
+        ("Fréchet distance", "frechet", 2, "to real images the GAN did not see; lower is closer"),
         ("– the same, real to real", "frechet_floor", 2, "its floor: what a perfect generator would get"),
         ("precision", "precision", 2, "share of synthetic images that lie among real ones; best is 1"),
         ("recall", "recall", 2, "share of real images that lie among synthetic ones; best is 1"),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 WIDTH = 4.8  # inches; a panel stays readable at a phone's width, and two fit beside each other on a desk
 INK, PALE, RULE = "#222222", "#8a8a8a", "#d9d9d9"
@@ -27,7 +30,7 @@ ARM_COLOURS = {
 }
 GENERATOR, DISCRIMINATOR = "#D55E00", "#0072B2"
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # matplotlib brings it along, so that a figure is the same on every machine
     "font.size": 9,
     "text.color": INK,
@@ -98,3 +101,14 @@ def draw(paint: Callable[[Axes], None], height: float, alt: str) -> Picture:
 def inline(content: bytes, kind: str, alt: str, width: int, height: int) -> Picture:
     """A file's content as a Picture; width and height in CSS pixels."""
     return Picture(f"data:{kind};base64,{base64.b64encode(content).decode()}", alt, width, height)
+
+
+def logarithmic(axes: Axes) -> None:
+    """Make y logarithmic, with plain numbers at 1, 2 and 5 of every decade within the limits."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
+    axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

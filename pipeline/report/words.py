@@ -51,9 +51,9 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def minus(text: str) -> str:
-    """A hyphen before a number becomes a minus sign."""
-    return re.sub(r"(?<![\w.])-(?=\d)", "−", text)
+def typeset(text: str) -> str:
+    """A hyphen before a number becomes a minus sign, and a unit stays on its number's line."""
+    return re.sub(r"(?<=\d) (?=%|points)", "\u00a0", re.sub(r"(?<![\w.])-(?=\d)", "−", text))
 
 
 def listed(names: Sequence[object]) -> str:
@@ -81,22 +81,25 @@ def warnings(study: Study) -> list[str]:
     """What a reader must know before any number: GANs that diverged or collapsed, replicates that are missing."""
     found = []
     for budget in study.budgets:
-        for entry in budget.health:
-            where = f"At {budget.size} images a class, the GAN of replicate {entry['replicate']}"
-            if not entry["finite"]:
-                found.append(f"{where} diverged: a value was not finite, and its training stopped there.")
-            elif entry["collapsed"]:
-                classes = f"class{'es' if len(entry['collapsed']) > 1 else ''} {listed(entry['collapsed'])}"
-                found.append(f"{where} collapsed: its images hardly differ from each other in {classes}.")
-            elif not entry["healthy"]:
-                found.append(f"{where} is not healthy.")
+        where = f"At {budget.size} images a class"
+        bad = [f"replicate {entry['replicate']} {_ill(entry)}" for entry in budget.health if not entry["healthy"]]
+        if bad:
+            found.append(
+                f"{where}, {len(bad)} of {len(budget.health)} GANs failed, and count in every number: {'; '.join(bad)}."
+            )
         drawn, asked = budget.split["replicates"], budget.split["asked"]
         if drawn < asked:
-            found.append(
-                f"At {budget.size} images a class only {drawn} of {asked} replicates could be drawn from different "
-                "real images."
-            )
+            found.append(f"{where}, only {drawn} of {asked} replicates could be drawn from different real images.")
     return found
+
+
+def _ill(entry: Mapping[str, Any]) -> str:
+    if not entry["finite"]:
+        return "diverged (a value was not finite, and its training stopped there)"
+    if entry["collapsed"]:
+        classes = "class" if len(entry["collapsed"]) == 1 else "classes"
+        return f"collapsed (its images hardly differ from each other in {classes} {listed(entry['collapsed'])})"
+    return "is not healthy"
 
 
 def copying(budget: Budget) -> tuple[str, list[str]]:
@@ -108,28 +111,28 @@ def copying(budget: Budget) -> tuple[str, list[str]]:
     if math.isnan(share.mean()):
         answer = "Not measured"
     elif share.mean() - noise <= 0.5:
-        answer = "No sign of copying"
+        answer = "No clear sign of copying"
     elif excess < 0.1:
         answer = "A slight lean towards the training images"
     elif excess < 0.3:
         answer = "A clear lean towards the training images"
     else:
-        answer = "Many images are copies, or nearly so"
+        answer = "A strong lean towards the training images; look at the pairs"
 
+    like = f"; this is as if {number(100 * excess, 1)} % of its images were copies" if "lean" in answer else ""
     exact = budget.quality["exact_copies"].sum()
     sentences = [
         f"Brought to a common pose, {spread_out(share, 1, 100)} % of the synthetic images lie closer to the real "
-        "images that trained their GAN than to as many real images that did not. A GAN that learnt nothing by heart "
-        f"gets 50 %, one that only copies 100 %; this is as if {number(100 * excess, 1)} % of its images were copies.",
+        "images that trained their GAN than to as many that it did not see. A GAN that learnt nothing by heart "
+        f"gets 50 %, one that only copies 100 %{like}.",
         f"Pixel by pixel it is {spread_out(budget.quality['pixel_closer_to_subset'], 1, 100)} %, with 50 % expected.",
     ]
-    for view, name in (("pose", "in a common pose"), ("pixel", "pixel by pixel")):
-        near, unused = (100 * budget.quality[f"{view}_near_{of}"].mean() / images for of in ("copies", "unused"))
-        sentences.append(
-            f"Very near to a training image lie {number(near, 1)} % of the synthetic images {name}; very near to an "
-            f"unused image, where nothing can have been copied, {number(unused, 1)} %. Only the difference of "
-            f"{signed(near - unused, 1)} % speaks of copying."
-        )
+    near, unused = (100 * budget.quality[f"pose_near_{of}"].mean() / images for of in ("copies", "unused"))
+    sentences.append(
+        f"Very near to a training image, in a common pose, lie {number(near, 1)} % of the synthetic images; very near "
+        f"to an unused image, which nothing can be copied from, {number(unused, 1)} %. Only the difference, "
+        f"{signed(near - unused, 1)} points, speaks of copying."
+    )
     sentences.append(
         f"{number(exact, 0)} of {number(images * replicates, 0)} synthetic images equal a training image exactly."
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.comparison import (
     CompareConfig,
     Predictions,
@@ -23,7 +25,7 @@ def compare(stage: Stage) -> None:
     config = stage.config("compare", CompareConfig)
     by_budget = {}
     for budget in stage.value("study.budgets"):
-        arms = {}
+        arms: dict[str, np.ndarray] = {}  # type: ignore[type-arg]
         for kind in ("baseline", "augmented"):
             arms |= load_arrays(Path(f"artifacts/{kind}/{budget}/predictions.npz"))
         by_budget[budget] = {arm: predictions.astype(int) for arm, predictions in arms.items()}

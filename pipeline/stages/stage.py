@@ -55,7 +55,9 @@ class Stage:
         found: Any = self.params
         for part in key.split("."):
             if not isinstance(found, Mapping) or part not in found:
-                raise InputError(f"{key}: not among the params of stage {self.name}; add it to params.yaml and dvc.yaml")
+                raise InputError(
+                    f"{key}: not among the params of stage {self.name}; add it to params.yaml and dvc.yaml"
+                )
             found = found[part]
         return found
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pipeline.compute import ComputeConfig, run_replicates
+from pipeline.compute import ComputeConfig, describe, run_replicates
 from pipeline.gan.health import history_to_health
 from pipeline.gan.recipe import GanConfig, load_recipe
 from pipeline.gan.replicate import grid_steps, train_replicate
@@ -24,7 +25,7 @@ def train_gan(stage: Stage) -> None:
     recipe = load_recipe(config.recipe)
     train = load(Path("artifacts/data/train.npz"))
     subsets = load_arrays(Path(f"artifacts/splits/{stage.budget}.npz"))["subsets"]
-    jobs = [
+    jobs: list[dict[str, Any]] = [
         {
             "real": train.subset(indices),
             "recipe": recipe,
@@ -33,9 +34,9 @@ def train_gan(stage: Stage) -> None:
         }
         for replicate, indices in enumerate(subsets)
     ]
-    results = run_replicates(
-        train_replicate, jobs, stage.compute(ComputeConfig), stage.name, config.steps * len(subsets)
-    )
+    compute = stage.compute(ComputeConfig)
+    stage.facts |= describe(compute, len(jobs))
+    results = run_replicates(train_replicate, jobs, compute, stage.name, config.steps * len(jobs))
     health = [
         history_to_health(replicate, result["history"], result["monitored"], job["real"])
         for replicate, (job, result) in enumerate(zip(jobs, results, strict=True))

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.classifier.replicate import train_replicate
 from pipeline.classifier.training import ClassifierConfig, Material
-from pipeline.compute import ComputeConfig, run_replicates
+from pipeline.compute import ComputeConfig, describe, run_replicates
 from pipeline.images import load, load_arrays, save_arrays
 from pipeline.seeds import derive
 from pipeline.stages.stage import Stage, run, whole_folder, write_csv, write_json
@@ -25,7 +25,9 @@ def train_oracle(stage: Stage) -> None:
         "config": config,
         "seed": derive(stage.value("study.seed"), "oracle"),
     }
-    (result,) = run_replicates(train_replicate, [job], stage.compute(ComputeConfig), stage.name, config.steps)
+    compute = stage.compute(ComputeConfig)
+    stage.facts |= describe(compute, 1)
+    (result,) = run_replicates(train_replicate, [job], compute, stage.name, config.steps)
     with whole_folder(Path("artifacts/oracle")) as folder:
         save_weights(folder / "weights.safetensors", result["weights"])
         write_json(

@@ -1,0 +1,43 @@
+# make run    the study of params.yaml, end to end; prints the table of deltas and where the page is
+# make test   the whole test suite
+# make lint   formatting, style and types
+# make study NAME=full    merge a named study of conf/ into params.yaml
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The environment's own programs first: dvc starts its stages with `python`.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: run test lint study clean
+
+run: $(VENV)/installed
+	dvc repro
+	python -m pipeline.report
+
+test: $(VENV)/installed-dev
+	python -m pytest
+
+lint: $(VENV)/installed-dev
+	ruff check .
+	ruff format --check .
+	mypy
+
+study: $(VENV)/installed
+	python -m pipeline.studies $(NAME)
+
+clean:
+	rm -rf .cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "synthgain needs Python 3.11 or newer; name one with make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/installed
