@@ -201,3 +201,11 @@ def test_a_sweep_compares_studies_that_run_at_the_same_time(here: Path) -> None:
     assert [row["delta"] for row in rows] == [1.4, 1.5]
     assert [row["verdict"] for row in rows] == ["inconclusive", "helps"]
     assert {result.experiment for result in read_history(here)} >= {row["experiment"] for row in rows}
+
+
+@pytest.mark.parametrize("runner", ["dask", "ray"])
+def test_other_task_runners_fan_out_as_well(here: Path, runner: str) -> None:
+    pytest.importorskip(f"prefect_{runner}", reason=f"the extra {runner} is not installed")
+    sweep = Sweep(variants=[["study.seed=4"]], base=Study(targets=["split"]), runner=runner)  # type: ignore[arg-type]
+    assert recipe_sweep(sweep, return_state=True).is_completed()
+    assert [row["state"] for row in json.loads(artifact("sweep").data)] == ["Completed"]
