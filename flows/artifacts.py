@@ -7,6 +7,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import shutil
@@ -75,7 +76,7 @@ def deltas_to_chart(deltas: Sequence[Mapping[str, Any]]) -> bytes:
     figure = Figure(figsize=(9, 1 + 0.32 * len(deltas)), layout="constrained")
     axes = figure.subplots()
     for place, row in enumerate(reversed(deltas)):
-        if isinstance(row["ci_low"], float) and isinstance(row["ci_high"], float):
+        if isinstance(row["ci_low"], int | float) and isinstance(row["ci_high"], int | float):
             axes.plot([row["ci_low"], row["ci_high"]], [place, place], color="#7a8fa6", linewidth=2)
         axes.plot(row["delta"], place, "o", color="#1f4e79")
     axes.axvline(0, color="#999999", linewidth=1)
@@ -125,12 +126,14 @@ def _table(head: tuple[str, str], rows: Any) -> str:
 
 
 def _number(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    """A cell as JSON can hold it: a number, None where there is none, else text."""
+    try:
+        number = float(text or "nan")
+    except ValueError:
+        return text
+    if not math.isfinite(number):
+        return None
+    return int(text) if text.lstrip("-").isdigit() else number
 
 
 def to_url(png: bytes) -> str:
