@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from pipeline.errors import InputError
 from pipeline.stages.check import to_params
@@ -29,6 +31,8 @@ def merge_study(name: str, params: Path = PARAMS, studies: Path = STUDIES) -> No
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 120
+    yaml.representer.add_representer(type(None), _null)
+    read_params(params)  # says in one line what is wrong with the file
     values = yaml.load(params)
     _merge(values, read_params(studies / f"{name}.yaml"), name)
     to_params(values)
@@ -47,6 +51,11 @@ def _merge(values: MutableMapping[str, Any], changes: Mapping[str, Any], where: 
             values[key][:] = change  # in place, so that the list's style and comments stay
         else:
             values[key] = change
+
+
+def _null(representer: RoundTripRepresenter, _: None) -> ScalarNode:
+    """`null` as it is written in params.yaml; ruamel.yaml would leave the value out."""
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 
 def main() -> None:

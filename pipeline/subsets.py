@@ -39,7 +39,7 @@ def development_part(labels: Indices, per_class: int) -> Indices:
     classes, counts = np.unique(labels, return_counts=True)
     if per_class >= counts.min():
         raise InputError(
-            f"data.development_per_class: {per_class} leaves nothing of class {classes[counts.argmin()]}, which has "
+            f"split.development_per_class: {per_class} leaves nothing of class {classes[counts.argmin()]}, which has "
             f"{counts.min()} training images; lower it"
         )
     parts = [_shuffled(labels, c, derive(DEVELOPMENT_SEED, int(c)))[:per_class] for c in classes]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -79,7 +80,13 @@ def distort(images: Tensor, distortion: Distortion, generator: torch.Generator) 
         cells = distortion.elastic_cells
         coarse = torch.randn(count, 2, cells, cells, generator=generator, device=generator.device)
         coarse = coarse.to(device) * (2 * distortion.elastic)
-        fine = F.interpolate(coarse, (height, width), mode="bicubic", align_corners=True)
+        fine = _enlarging(cells, height).to(device) @ coarse @ _enlarging(cells, width).T.to(device)  # (N, 2, H, W)
         grid = grid + fine.permute(0, 2, 3, 1)
     # black is -1, and grid_sample pads with 0
     return F.grid_sample(images + 1, grid, mode="bilinear", padding_mode="zeros", align_corners=False) - 1
+
+
+@lru_cache
+def _enlarging(cells: int, side: int) -> Tensor:
+    """(side, cells): bicubic interpolation along one axis as a matrix, far cheaper than F.interpolate each time."""
+    return F.interpolate(torch.eye(cells)[None, None], (side, cells), mode="bicubic", align_corners=True)[0, 0]

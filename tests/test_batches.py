@@ -57,12 +57,12 @@ def test_class_rounds_use_every_image_before_one_again() -> None:
 
 
 def test_bytes_become_numbers_from_minus_one_to_one_and_come_back() -> None:
-    pixels = np.arange(512, dtype=np.int64).astype(np.uint8).reshape(2, 1, 16, 16)
+    pixels = np.arange(512, dtype=np.int64).astype(np.uint8).reshape(2, 2, 8, 16)
     images = LabelledImages(pixels, np.array([1, 0]), ("a", "b"))
     tensor, labels = to_tensors(images, torch.device("cpu"))
     assert tensor.dtype == torch.float32
     assert (tensor.min(), tensor.max()) == (-1, 1)
-    assert tensor[0, 0, 3, 3].item() == pytest.approx(51 / 127.5 - 1)
+    assert tensor[0, 0, 3, 3].item() == pytest.approx(51 / 127.5 - 1)  # 51 = 3 * 16 + 3
     assert labels.tolist() == [1, 0]
     back = to_bytes(tensor.contiguous(memory_format=torch.channels_last))
     assert np.array_equal(back, pixels)

@@ -90,6 +90,17 @@ def test_the_first_step_is_adams_at_the_first_learning_rate(toy: LabelledImages)
     assert moved.max().item() == pytest.approx(0.01 * learning_rate_factor(0, config.steps), rel=1e-3)
 
 
+def test_steps_shrink_to_nothing_along_the_schedule(toy: LabelledImages) -> None:
+    config = dataclasses.replace(CONFIG, steps=40, weight_decay=0)
+    network, moved = new_classifier(material(toy), config, 1, CPU), []
+    before = network.linear.weight.detach().clone()
+    for _ in train(network, material(toy), config, 1, every=1):
+        moved.append((network.linear.weight.detach() - before).abs().max().item())
+        before = network.linear.weight.detach().clone()
+    assert moved[1] > 1.5 * moved[0], "the rate does not rise"
+    assert moved[-1] < 0.02 * max(moved), "the rate does not fall"
+
+
 def test_dropout_keeps_the_mean_and_comes_from_the_given_draws() -> None:
     state = torch.random.get_rng_state()
     mask = dropout_mask(1000, 0.25, torch.Generator().manual_seed(1))

@@ -110,18 +110,6 @@ def test_another_code_is_computed_again(tmp_path: Path, monkeypatch: pytest.Monk
         assert calls(tmp_path) == expected
 
 
-@pytest.mark.parametrize("config", [ONE_BY_ONE, PARALLEL])
-def test_a_failed_replicate_keeps_those_that_finished_and_says_its_line(config: ComputeConfig, tmp_path: Path) -> None:
-    run([1], tmp_path, config)
-    (tmp_path / "refuse").write_text("2")
-    with pytest.raises(InputError, match=r"^data\.root: 2 refused$"):
-        run([1, 2], tmp_path, config)
-    (tmp_path / "refuse").unlink()
-    calls(tmp_path)
-    assert run([1, 2], tmp_path, config) == [2, 4]
-    assert calls(tmp_path) == [2]
-
-
 def test_a_replicate_has_one_thread_and_the_caller_keeps_its_own(tmp_path: Path) -> None:
     before = torch.get_num_threads()
     try:
@@ -186,3 +174,15 @@ def test_a_refused_device_computes_nothing(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(InputError, match=r"^compute\.device: "):
         run([1], tmp_path, ComputeConfig(**config))
     assert calls(tmp_path) == []
+
+
+@pytest.mark.parametrize("config", [ONE_BY_ONE, PARALLEL])
+def test_a_failed_replicate_keeps_those_that_finished_and_says_its_line(config: ComputeConfig, tmp_path: Path) -> None:
+    run([1], tmp_path)
+    (tmp_path / "refuse").write_text("2")
+    with pytest.raises(InputError, match=r"^data\.root: 2 refused$"):
+        run([1, 2], tmp_path, config)
+    (tmp_path / "refuse").unlink()
+    assert calls(tmp_path) == [1]
+    assert run([1, 2], tmp_path) == [2, 4]
+    assert calls(tmp_path) == [2]

@@ -117,6 +117,16 @@ def test_translations_fill_their_range_evenly() -> None:
     assert abs(torch.corrcoef(shifts.T)[0, 1]) < 0.1
 
 
+def test_scales_fill_their_range_for_each_axis_apart() -> None:
+    images = square(32, 4).expand(1000, 1, 32, 32)
+    scaled = distort(images, dataclasses.replace(NONE, scale=0.5), draws())[:, 0] + 1
+    sides = torch.stack([scaled[:, 16].sum(1), scaled[:, :, 16].sum(1)], 1) / 2 / 8  # of 8 pixels
+    assert 0.5 - 0.01 < sides.min() < 0.51
+    assert 1.49 < sides.max() < 1.5 + 0.01
+    torch.testing.assert_close(sides.std(0), torch.full((2,), 0.5 / math.sqrt(3)), atol=0, rtol=0.05)
+    assert abs(torch.corrcoef(sides.T)[0, 1]) < 0.1
+
+
 def test_elastic_displacements_have_their_standard_deviation() -> None:
     # On a ramp of 9 columns from -1 to 1 a displacement by one pixel changes the value by 1/4. The middle of the image
     # is a node of the coarse grid, so that it moves by the drawn displacement itself.

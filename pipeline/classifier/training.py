@@ -93,7 +93,7 @@ def train(
         parts.append((*to_tensors(images, device), torch.from_numpy(batches).to(device)))
     draws = torch.Generator(device).manual_seed(derive(seed, "distortion and dropout"))
     optimiser = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, foreach=True
+        network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate_factor(step, config.steps))
 

@@ -181,7 +181,7 @@ def learning_rate_factor(step: int, steps: int) -> float:
 
 
 def _adam(weights: Sequence[Tensor], recipe: Recipe) -> torch.optim.Adam:
-    return torch.optim.Adam(weights, lr=recipe.learning_rate, betas=(recipe.beta1, recipe.beta2), foreach=True)
+    return torch.optim.Adam(weights, lr=recipe.learning_rate, betas=(recipe.beta1, recipe.beta2), fused=True)
 
 
 def _step(optimiser: torch.optim.Optimizer, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
@@ -191,4 +191,4 @@ def _step(optimiser: torch.optim.Optimizer, weights: Sequence[Tensor], gradients
 
 
 def _norm(gradients: Sequence[Tensor]) -> Tensor:
-    return torch.stack([gradient.detach().square().sum() for gradient in gradients]).sum().sqrt()
+    return torch.stack(torch._foreach_norm([gradient.detach() for gradient in gradients])).norm()

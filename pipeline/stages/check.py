@@ -19,6 +19,7 @@ from pipeline.comparison import CompareConfig
 from pipeline.compute import ComputeConfig
 from pipeline.config import from_mapping, require
 from pipeline.errors import InputError
+from pipeline.gan.networks import Generator
 from pipeline.gan.recipe import GanConfig, load_recipe
 from pipeline.quality.assessment import AssessConfig
 from pipeline.sources import DataConfig
@@ -80,7 +81,11 @@ def to_params(values: Mapping[str, Any]) -> Params:
             raise InputError(
                 f"compare.primary.{role}: unknown arm {getattr(primary, role)!r}; known arms: {', '.join(names)}"
             )
-    load_recipe(params.gan.recipe)
+    batch, share = params.classifier.batch_size, params.arms.synthetic_share
+    if not 0 < round(batch * share) < batch:
+        raise InputError(f"arms.synthetic_share: {share} of a batch of {batch} leaves no synthetic or no real image")
+    recipe, side = load_recipe(params.gan.recipe), params.data.image_size
+    Generator((1, side, side), 1, recipe.networks)  # refuses a size that it cannot make
     return params
 
 

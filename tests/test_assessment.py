@@ -1,0 +1,121 @@
+"""All that is measured of one replicate: copies are seen as copies, real digits as real, wrong labels as wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.classifier.network import Classifier
+from pipeline.classifier.training import ClassifierConfig, Material, new_classifier, train
+from pipeline.errors import InputError
+from pipeline.images import LabelledImages, join
+from pipeline.quality.assessment import AssessConfig, Assessment, images_to_assessment
+
+CONFIG = AssessConfig(images=180, neighbours=3, suspects=5)
+NUMBERS = {"agreement", "frechet", "frechet_floor", "precision", "recall", "density", "coverage"}
+NUMBERS |= {"spread", "spread_real", "exact_copies"}
+NUMBERS |= {
+    f"{view}_{name}" for view in ("pose", "pixel") for name in ("closer_to_subset", "near_copies", "near_unused")
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """Disjoint toy sets, and an oracle that reads them all rightly."""
+
+    subset: LabelledImages
+    unseen: LabelledImages
+    others: LabelledImages
+    oracle: Classifier
+
+    def assess(self, synthetic: LabelledImages, config: AssessConfig = CONFIG, seed: int = 1) -> Assessment:
+        return images_to_assessment(synthetic, self.subset, self.unseen, self.oracle, config, seed)
+
+
+@pytest.fixture(scope="module")
+def parts() -> Parts:
+    from conftest import bright_corners
+
+    subset, unseen, others = (bright_corners(count, seed) for count, seed in ((12, 2), (90, 3), (60, 4)))
+    config = ClassifierConfig(
+        width=4, steps=80, batch_size=24, learning_rate=0.01, weight_decay=0.0, dropout=0.0, label_smoothing=0.0
+    )
+    material = Material(unseen, None, None, 0.5)
+    oracle = new_classifier(material, config, 1, torch.device("cpu"))
+    list(train(oracle, material, config, 1))
+    return Parts(subset, unseen, others, oracle)
+
+
+def test_other_real_images_look_real(parts: Parts) -> None:
+    result = parts.assess(parts.others)
+    assert result.numbers.keys() == NUMBERS
+    assert result.numbers["agreement"] == 100
+    assert result.numbers["exact_copies"] == 0
+    assert result.numbers["frechet"] < 3 * result.numbers["frechet_floor"]
+    assert result.numbers["precision"] > 0.8
+    assert result.numbers["coverage"] > 0.8
+    assert 0.25 < result.numbers["pixel_closer_to_subset"] < 0.75
+    assert result.numbers["spread"] == pytest.approx(result.numbers["spread_real"], rel=0.1)
+
+
+def test_copies_of_the_subset_are_seen(parts: Parts) -> None:
+    result = parts.assess(join([parts.subset, parts.others.subset(np.arange(36))]))
+    assert result.numbers["exact_copies"] == len(parts.subset) == 36
+    assert parts.assess(parts.subset).numbers["pixel_closer_to_subset"] == 1
+    assert result.distance == pytest.approx(np.zeros(5), abs=1e-6)
+    assert (result.distance_unused > 0.01).all()
+    assert np.array_equal(result.synthetic, result.real)
+    assert result.synthetic.shape == (5, 1, 8, 8)
+
+
+def test_wrong_labels_are_counted_by_class(parts: Parts) -> None:
+    labels = parts.others.labels.copy()
+    labels[np.flatnonzero(labels == 1)[:15]] = 2  # 15 of the 60 images of class b pass as c
+    result = parts.assess(LabelledImages(parts.others.pixels, labels, parts.others.classes))
+    assert result.numbers["agreement"] == pytest.approx(100 * 165 / 180)
+    by_class = result.agreement.set_index("class")
+    assert by_class["synthetic"].to_dict() == {"a": 60, "b": 45, "c": 75}
+    assert by_class["agreement"].to_dict() == {"a": 100, "b": 100, "c": 80}
+
+
+def test_noise_does_not_look_real(parts: Parts) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, parts.others.pixels.shape, dtype=np.uint8)
+    noise, real = (
+        parts.assess(LabelledImages(pixels, parts.others.labels, parts.others.classes)),
+        parts.assess(parts.others),
+    )
+    assert noise.numbers["frechet"] > 5 * real.numbers["frechet"]
+    assert noise.numbers["precision"] < 0.5
+    assert noise.numbers["agreement"] < 60
+
+
+def test_one_repeated_image_has_no_spread_and_covers_little(parts: Parts) -> None:
+    first = np.array([np.flatnonzero(parts.others.labels == label)[0] for label in parts.others.labels])
+    numbers = parts.assess(
+        LabelledImages(parts.others.pixels[first], parts.others.labels, parts.others.classes)
+    ).numbers
+    assert numbers["spread"] == 0
+    assert numbers["coverage"] < 0.3
+    assert numbers["recall"] < 0.3
+
+
+def test_too_few_images_give_no_frechet_distance_but_all_else(parts: Parts) -> None:
+    numbers = parts.assess(parts.others.subset(np.arange(120))).numbers
+    assert math.isnan(numbers["frechet"])
+    assert math.isnan(numbers["frechet_floor"])
+    assert all(math.isfinite(value) for name, value in numbers.items() if not name.startswith("frechet"))
+
+
+def test_the_same_seed_measures_the_same(parts: Parts) -> None:
+    first, again, other = (parts.assess(parts.others, seed=seed) for seed in (1, 1, 2))
+    assert first.numbers == again.numbers != other.numbers
+    assert first.distance.tobytes() == again.distance.tobytes()
+
+
+def test_unseen_images_that_the_gan_saw_are_refused(parts: Parts) -> None:
+    with pytest.raises(InputError, match="disjoint"):
+        images_to_assessment(parts.others, parts.subset, parts.subset, parts.oracle, CONFIG, 1)
