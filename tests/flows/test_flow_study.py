@@ -15,6 +15,7 @@ from httpx import Request, Response
 from prefect.artifacts import Artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.sorting import TaskRunSort
 from prefect.settings import PREFECT_API_URL
 from toy_study import change, commit
 
@@ -42,7 +43,9 @@ def tasks(state: Any) -> dict[str, Any]:
     """The task runs of a flow run, by name."""
     with get_client(sync_client=True) as client:
         runs = client.read_task_runs(
-            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
+            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id])),
+            sort=TaskRunSort.NAME_ASC,
+            limit=100,
         )
     return {run.name: run for run in runs}
 
@@ -118,7 +121,7 @@ def test_overrides_run_as_an_experiment_that_leaves_the_checkout_alone(
 
 
 def test_fresh_seeds_add_up_in_the_history(here: Path) -> None:
-    run(fresh="seed", experiment="night", targets=["compare"])
+    assert outcomes(run(fresh="seed", experiment="night"))["compare"] == "Ran"
     results = {result.experiment: result for result in read_history(here)}
     assert results["night"].seed > 20200101000000
     assert results["night"].params == results["first"].params == results["apart"].params
@@ -166,9 +169,9 @@ def test_a_dirty_lock_is_one_line(here: Path) -> None:
 
 def test_an_unreachable_remote_is_one_line(here: Path) -> None:
     dvc(here, "remote", "add", "--local", "--default", "nowhere", "http://127.0.0.1:9/none")
-    state = run(pull=True)
+    state = run(push=True, overrides=["study.seed=9"], targets=["split"])
     dvc(here, "remote", "remove", "--local", "nowhere")
-    assert state.is_failed() and "dvc pull" in state.message and "\n" not in state.message
+    assert state.is_failed() and "dvc push" in state.message and "\n" not in state.message
 
 
 def test_a_killed_flow_leaves_no_orphan_and_the_next_run_goes_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
