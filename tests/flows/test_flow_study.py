@@ -1,0 +1,214 @@
+"""Flow augmentation-study on a toy that is real DVC; the tests share one checkout and run in their order."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from httpx import Request, Response
+from prefect.artifacts import Artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.sorting import TaskRunSort
+from prefect.settings import PREFECT_API_URL
+from toy_study import change, commit
+
+from flows.history import read_history
+from flows.request import Study
+from flows.study import augmentation_study
+from flows.sweep import Sweep, recipe_sweep
+
+pytestmark = pytest.mark.usefixtures("prefect", "here")
+PROJECT = Path(__file__).parents[2]
+OK = Response(200, request=Request("POST", "http://127.0.0.1:9/hook"))
+STAGES = ["compare", "report", "split", "train_baseline", "train_gan@10", "train_gan@20"]
+
+
+def run(**study: Any) -> Any:
+    return augmentation_study(Study(**study), return_state=True)
+
+
+def outcomes(state: Any) -> dict[str, str]:
+    assert state.is_completed(), state.message
+    return dict(state.result()["outcomes"])
+
+
+def tasks(state: Any) -> dict[str, Any]:
+    """The task runs of a flow run, by name."""
+    with get_client(sync_client=True) as client:
+        runs = client.read_task_runs(
+            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id])),
+            sort=TaskRunSort.NAME_ASC,
+            limit=100,
+        )
+    return {run.name: run for run in runs}
+
+
+def artifact(key: str) -> Any:
+    return Artifact.get(key)
+
+
+def dvc(root: Path, *arguments: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=root, check=True, capture_output=True, text=True
+    ).stdout
+
+
+def test_the_first_run_runs_every_stage_and_shows_what_came_out(here: Path) -> None:
+    state = run(experiment="first")
+    assert outcomes(state) == dict.fromkeys(STAGES, "Ran")
+    assert {name for name in tasks(state) if name in STAGES} == set(STAGES)
+    assert "points better" in artifact("verdict").data
+    assert json.loads(artifact("deltas").data)[0]["delta"] == 1.1
+    for key in ("delta-chart", "digit-grid"):
+        assert artifact(key).data.startswith("data:image/png;base64,")
+    assert "report" in artifact("report").data
+    facts = artifact("run").data
+    assert "SHA-256 of dvc.lock" in facts and "| train_gan@10 | Ran |" in facts and "a comment that stays" in facts
+    assert float(artifact("progress-train-gan-10").data) == 100
+    commit(here, "results")
+
+
+def test_an_unchanged_study_starts_no_stage_and_saves_nothing(here: Path) -> None:
+    state = run()
+    assert outcomes(state) == dict.fromkeys(STAGES, "Unchanged")
+    assert state.result()["experiment"] is None
+
+
+def test_a_changed_param_runs_only_what_follows_from_it(here: Path) -> None:
+    change(here, "steps: 3", "steps: 2")
+    found = outcomes(run(experiment="two-steps"))
+    assert {name for name, outcome in found.items() if outcome == "Ran"} == {"train_gan@10", "train_gan@20"}
+    assert found["train_baseline"] == found["split"] == "Unchanged"
+    change(here, "steps: 2", "steps: 3")
+    assert outcomes(run(targets=["train_gan"])) == {
+        "split": "Unchanged",
+        "train_gan@10": "Restored",
+        "train_gan@20": "Restored",
+    }
+    subprocess.run(["git", "checkout", "-q", "."], cwd=here, check=True)
+
+
+def test_overrides_run_as_an_experiment_that_leaves_the_checkout_alone(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[dict[str, str]] = []
+    monkeypatch.setenv("SYNTHGAIN_WEBHOOK", "http://127.0.0.1:9/hook")
+    monkeypatch.setattr("flows.notices.httpx.post", lambda address, json, timeout: sent.append(json) or OK)
+    before = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True).stdout
+    state = run(overrides=["study.seed=2"], experiment="apart")
+    assert outcomes(state)["split"] == "Ran" and outcomes(state)["train_baseline"] == "Ran"
+    assert subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True).stdout == before
+    assert list(here.glob(".prefect/workspaces/*")) == []
+    assert [one["event"] for one in sent] == ["verdict changed"] and "helps became inconclusive" in sent[0]["text"]
+    shown = json.loads(dvc(here, "exp", "show", "--json"))
+    saved = [one for commit in shown for one in commit.get("experiments") or [] if one["name"] == "apart"]
+    data = saved[0]["revs"][0]["data"]
+    assert data["params"]["params.yaml"]["data"]["study"]["seed"] == 2
+    assert data["metrics"]["results/metrics.json"]["data"]["primary"]["delta"] == 1.2
+    assert (
+        "a comment that stays"
+        in subprocess.run(
+            ["git", "show", f"{saved[0]['revs'][0]['rev']}:params.yaml"], cwd=here, capture_output=True, text=True
+        ).stdout
+    )
+
+
+def test_fresh_seeds_add_up_in_the_history(here: Path) -> None:
+    assert outcomes(run(fresh="seed", experiment="night"))["compare"] == "Ran"
+    results = {result.experiment: result for result in read_history(here)}
+    assert results["night"].seed > 20200101000000
+    assert results["night"].params == results["first"].params == results["apart"].params
+    assert {row["experiment"] for row in json.loads(artifact("history").data)} >= {"first", "apart", "night"}
+    assert "3 seeds, mean delta" in artifact("history").description
+
+
+def test_a_failing_stage_shows_its_last_lines_and_stops_only_what_needs_it(
+    here: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = run(overrides=["baseline.fail=true", "gan.steps=4"], experiment="failing")
+    assert state.is_failed()
+    assert "failed: train_baseline; not run, because they need these: compare, report" in state.message
+    found = tasks(state)
+    assert found["train_gan@10"].state_name == "Ran"
+    assert "no baseline today" in found["train_baseline"].state.message
+    assert found["train_baseline"].run_count == 1
+    assert "run failed" in caplog.text
+    assert list(here.glob(".prefect/workspaces/*")) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [(["gan.stepz=1"], "stepz"), (["gan.recipe.x=1"], "recipe")],
+)
+def test_an_unknown_param_is_one_line(overrides: list[str], line: str) -> None:
+    state = run(overrides=overrides)
+    assert state.is_failed() and line in state.message and "\n" not in state.message
+
+
+def test_no_dvc_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    monkeypatch.chdir(tmp_path)
+    state = run()
+    assert state.is_failed() and "run `dvc init`" in state.message and "\n" not in state.message
+
+
+def test_a_dirty_lock_is_one_line(here: Path) -> None:
+    lock = (here / "dvc.lock").read_text()
+    (here / "dvc.lock").write_text("<<<<<<< HEAD\n" + lock)
+    state = run()
+    (here / "dvc.lock").write_text(lock)
+    assert state.is_failed() and "dvc.lock" in state.message and "\n" not in state.message
+
+
+def test_an_unreachable_remote_is_one_line(here: Path) -> None:
+    dvc(here, "remote", "add", "--local", "--default", "nowhere", "http://127.0.0.1:9/none")
+    state = run(push=True, overrides=["study.seed=9"], targets=["split"])
+    dvc(here, "remote", "remove", "--local", "nowhere")
+    assert state.is_failed() and "dvc push" in state.message and "\n" not in state.message
+
+
+def test_a_killed_flow_leaves_no_orphan_and_the_next_run_goes_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import sys; from flows.study import *; augmentation_study(Study(overrides=sys.argv[1:], experiment='killed'))"
+    )
+    env = os.environ | {"PYTHONPATH": str(PROJECT), "PREFECT_API_URL": PREFECT_API_URL.value()}
+    overrides = ["gan.sleep=0.2", "gan.steps=600"]
+    process = subprocess.Popen([sys.executable, "-c", code, *overrides], cwd=here, env=env)
+    alive = here / ".prefect/workspaces/killed/tree/alive"
+    until = time.monotonic() + 90
+    while not alive.exists():
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.2)
+    process.kill()
+    process.wait()
+    time.sleep(6)
+    last = alive.read_text()
+    time.sleep(1)
+    assert alive.read_text() == last, "an orphan still writes"
+    monkeypatch.setattr("flows.slots.ABANDONED", 1.0)  # the killed flow's slots
+    assert outcomes(run(overrides=["gan.steps=5"], targets=["train_gan"], experiment="next"))["train_gan@10"] == "Ran"
+    assert list(here.glob(".prefect/workspaces/*")) == []
+
+
+def test_a_sweep_compares_studies_that_run_at_the_same_time(here: Path) -> None:
+    sweep = Sweep(variants=[["study.seed=4"], ["study.seed=5"]], base=Study(targets=["compare"]))
+    assert recipe_sweep(sweep, return_state=True).is_completed()
+    rows = json.loads(artifact("sweep").data)
+    assert [row["delta"] for row in rows] == [1.4, 1.5]
+    assert [row["verdict"] for row in rows] == ["inconclusive", "helps"]
+    assert {result.experiment for result in read_history(here)} >= {row["experiment"] for row in rows}
+
+
+@pytest.mark.parametrize("runner", ["dask", "ray"])
+def test_other_task_runners_fan_out_as_well(here: Path, runner: str) -> None:
+    pytest.importorskip(f"prefect_{runner}", reason=f"the extra {runner} is not installed")
+    sweep = Sweep(variants=[["study.seed=4"]], base=Study(targets=["split"]), runner=runner)  # type: ignore[arg-type]
+    assert recipe_sweep(sweep, return_state=True).is_completed()
+    assert [row["state"] for row in json.loads(artifact("sweep").data)] == ["Completed"]
