@@ -1,6 +1,7 @@
 # make run    the study of params.yaml, end to end; prints the table of deltas and where the page is
 # make test   the whole test suite
 # make lint   formatting, style and types
+# make serve, make stop    Prefect's server, worker and schedules (docs/prefect.md)
 # make study NAME=full    merge a named study of conf/ into params.yaml
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 # The environment's own programs first: dvc starts its stages with `python`.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test lint study clean
+.PHONY: run test lint study serve stop clean
 
 run: $(VENV)/installed
 	dvc repro
@@ -25,6 +26,12 @@ lint: $(VENV)/installed-dev
 
 study: $(VENV)/installed
 	python -m pipeline.studies $(NAME)
+
+serve: $(VENV)/installed
+	python -m flows.server start
+
+stop: $(VENV)/installed
+	python -m flows.server stop
 
 clean:
 	rm -rf .cache
