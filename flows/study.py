@@ -74,18 +74,31 @@ def augmentation_study(study: Study = CHECKOUT) -> State[dict[str, Any]]:
         stages = read_stages(checkout, study)
         outcomes = run_stages(checkout, stages, slots, study.force)
         changed = any(outcome != "Unchanged" for outcome in outcomes.values())
-        if changed:
-            checkout.save_experiment(name)
-            log.info("saved as the DVC experiment %s", name)
-        facts = {"experiment": name if changed else "none, nothing changed", "asked": study.model_dump_json()}
+        saved = changed and save(checkout, name, study)
+        facts = {"experiment": name if saved else "none", "asked": study.model_dump_json()}
         publish(checkout.root, home, name, facts, outcomes)
         show_history(home, name)
-        if study.push and changed:
+        if study.push and saved:
             push(checkout, name)
         primary = read_primary(checkout.root)
     counts = ", ".join(f"{count} {outcome.lower()}" for outcome, count in Counter(outcomes.values()).items())
-    result = {"experiment": name if changed else None, "outcomes": outcomes, "primary": primary}
+    result = {"experiment": name if saved else None, "outcomes": outcomes, "primary": primary}
     return Completed(message=f"{counts}. {primary.get('sentence', '')}".strip(), data=result)
+
+
+def save(checkout: Checkout, name: str, study: Study) -> bool:
+    """Save what changed as the DVC experiment `name`; False where targets left outputs unmade: DVC cannot save that."""
+    try:
+        checkout.save_experiment(name)
+    except CommandFailed as error:
+        if not (study.targets and "does not exist" in error.line):
+            raise
+        get_run_logger().warning(
+            "not saved as an experiment, because the targets are a part of the study: %s", error.line
+        )
+        return False
+    get_run_logger().info("saved as the DVC experiment %s", name)
+    return True
 
 
 @contextmanager
