@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+from toy_images import bright_corners
 
 from pipeline.images import LabelledImages
 
@@ -33,17 +34,6 @@ def digits() -> LabelledImages:
         pixels = np.frombuffer(file.read(16 + 1000 * 784)[16:], np.uint8).reshape(1000, 1, 28, 28)
     first = np.sort(np.concatenate([np.flatnonzero(labels == label)[:20] for label in range(10)]))
     return LabelledImages(pixels[first], labels[first], tuple("0123456789"))
-
-
-def bright_corners(per_class: int, seed: int) -> LabelledImages:
-    """Three classes of 8x8 images that a single pixel tells apart: a bright corner, another for each, under noise."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(3 * per_class) % 3
-    pixels = rng.integers(0, 80, (len(labels), 1, 8, 8), dtype=np.uint8)
-    for label, (row, column) in enumerate([(0, 0), (0, 5), (5, 0)]):
-        bright = rng.integers(180, 256, ((labels == label).sum(), 1, 3, 3), dtype=np.uint8)
-        pixels[labels == label, :, row : row + 3, column : column + 3] = bright
-    return LabelledImages(pixels, labels, ("a", "b", "c"))
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from toy_images import bright_corners
 
 from pipeline.classifier.network import Classifier
 from pipeline.classifier.training import ClassifierConfig, Material, new_classifier, train
@@ -38,8 +39,6 @@ class Parts:
 
 @pytest.fixture(scope="module")
 def parts() -> Parts:
-    from conftest import bright_corners
-
     subset, unseen, others = (bright_corners(count, seed) for count, seed in ((12, 2), (90, 3), (60, 4)))
     config = ClassifierConfig(
         width=4, steps=80, batch_size=24, learning_rate=0.01, weight_decay=0.0, dropout=0.0, label_smoothing=0.0

@@ -106,7 +106,7 @@ def test_the_data_section_is_built() -> None:
         ({"channels": "rgb"}, "data.channels: must be one of auto, grey, colour, got 'rgb'"),
         ({"channels": "colour"}, "data.channels: mnist is grey; colour is for the source folder"),
         ({"test_fraction": 1}, "data.test_fraction: must lie between 0 and 1, got 1.0"),
-        ({"test_fraction": float("nan")}, "data.test_fraction: must lie between 0 and 1, got nan"),
+        ({"test_fraction": float("nan")}, "data.test_fraction: must be finite, got nan"),
         ({"split_seed": -1}, "data.split_seed: must be 0 or more, got -1"),
         ({"test_fractions": 0.2}, "data.test_fractions: unknown key; did you mean test_fraction?"),
     ],
