@@ -10,6 +10,7 @@ import ctypes
 import hashlib
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,9 +84,9 @@ def run_replicates(
     """`function(**job, device=..., report=...)` for each of `jobs`, results in their order.
 
     function: at the top level of a module; takes `report`, to be called with a record of each stretch of its training,
-    and returns arrays. steps: of all jobs together, for the progress shown under `label`. A finished job is kept on
-    disk under a hash of its arguments, of the loaded code of this package, and of device and torch version, and is not
-    computed again.
+    and returns named arrays, to which "seconds" is added. steps: of all jobs together, for the progress shown under
+    `label`. A finished job is kept on disk under a hash of its arguments, of the loaded code of this package, and of
+    device and torch version, and is not computed again.
     """
     device, workers = resolve_device(config), resolve_workers(config, len(jobs))
     memory = joblib.Memory(CACHE, verbose=0)
@@ -93,11 +94,13 @@ def run_replicates(
     with Progress(label, steps) as progress:
         if workers == 1:
             threads = torch.get_num_threads()
-            results = [
-                _remembered(memory, function, job, device.type, made_by, Here(progress, number))
-                for number, job in enumerate(jobs)
-            ]
-            torch.set_num_threads(threads)
+            try:
+                results = [
+                    _remembered(memory, function, job, device.type, made_by, Here(progress, number))
+                    for number, job in enumerate(jobs)
+                ]
+            finally:
+                torch.set_num_threads(threads)
         else:
             with listening(progress) as address:
                 # Arrays travel as they are: memory-mapped ones would hash differently.
@@ -107,6 +110,11 @@ def run_replicates(
                 )
     memory.reduce_size(bytes_limit=CACHE_BYTES)
     return results
+
+
+def milliseconds_per_step(results: Sequence[Result], steps: int) -> float:
+    """Mean over `results` of `run_replicates`, each of `steps` steps; as long as it took when it was computed."""
+    return round(sum(result["seconds"] for result in results) / len(results) / steps * 1000, 2)
 
 
 def _remembered(
@@ -127,7 +135,9 @@ def _remembered(
 def _call(
     function: Callable[..., Result], job: dict[str, Any], device: str, made_by: str, report: Callable[[Record], None]
 ) -> Result:
-    return function(**job, device=torch.device(device), report=report)
+    began = time.perf_counter()
+    result = function(**job, device=torch.device(device), report=report)
+    return {**result, "seconds": time.perf_counter() - began}
 
 
 def _code_digest() -> str:

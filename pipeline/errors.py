@@ -6,3 +6,8 @@ class InputError(ValueError):
 
     Its message is one line that names the thing and the remedy; a stage prints it without a traceback and exits with 2.
     """
+
+
+def one_line(error: object) -> str:
+    """An error's text without line breaks."""
+    return " ".join(str(error).split())

@@ -20,16 +20,13 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from pipeline.config import require
-from pipeline.errors import InputError
+from pipeline.errors import InputError, one_line
+from pipeline.folders import folder_to_images, to_square
 from pipeline.images import LabelledImages
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 MNIST_LIKE = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}  # torchvision's names
-ROUNDING = 2  # of 255: how far the channels of a grey picture lie apart in a lossy file (WebP)
-LITTER = ("Thumbs.db", "desktop.ini", "__MACOSX")  # left by file managers; hidden files are passed over too
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ def read(config: DataConfig) -> Source:
     try:
         match config.source:
             case "folder":
-                parts = _folder(root, size, config.channels)
+                parts = folder_to_images(root, size, config.channels)
             case "emnist_digits":
                 parts = _emnist_digits(root / "EMNIST" / "raw")
             case "usps":
@@ -94,7 +91,7 @@ def read(config: DataConfig) -> Source:
             case _:
                 parts = _mnist_like(root, MNIST_LIKE[config.source], fetch=config.source != "mnist")
     except OSError as error:
-        raise InputError(f"{error.filename or root}: {_one_line(error.strerror or error)}") from error
+        raise InputError(f"{error.filename or root}: {one_line(error.strerror or error)}") from error
     if len(parts) == 1:
         # Copies go before the draw: otherwise one could be held out while its twin is trained on.
         pool, copies, contradictory = distinct(parts[0])
@@ -205,7 +202,7 @@ def _verify(path: Path, md5: str, urls: Sequence[str]) -> None:
             break
         except (OSError, RuntimeError, http.client.HTTPException) as error:  # RuntimeError: what came has another md5
             part.unlink(missing_ok=True)
-            reason = f"{url} could not be fetched ({_one_line(error)}); download it elsewhere and put it there"
+            reason = f"{url} could not be fetched ({one_line(error)}); download it elsewhere and put it there"
     if not path.exists():
         raise InputError(f"{path}: no such file; {reason or 'restore it with git, or put the official file there'}")
     if (found := calculate_md5(path)) != md5:
@@ -227,7 +224,7 @@ def _idx(packed: bytes, name: str, dimensions: int) -> NDArray[np.uint8]:
     try:
         data = gzip.decompress(packed)
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{name}: truncated or not gzip ({_one_line(error)}); replace it") from None
+        raise InputError(f"{name}: truncated or not gzip ({one_line(error)}); replace it") from None
     start = 4 + 4 * dimensions
     if data[:4] != bytes((0, 0, 8, dimensions)) or len(data) < start:
         raise InputError(f"{name}: not an IDX file of bytes in {dimensions} dimensions; replace it")
@@ -237,84 +234,9 @@ def _idx(packed: bytes, name: str, dimensions: int) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
-# A folder of images per class
-
-
-def _folder(root: Path, size: int, channels: str) -> list[LabelledImages]:
-    """(train, test) from ROOT/train/CLASS/* and ROOT/test/CLASS/*, or (all,) from ROOT/CLASS/*."""
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder; set data.root to the folder that holds a folder per class")
-    names = [path.name for path in _visible(root) if path.is_dir()]
-    split = "train" in names or "test" in names
-    if split and names != ["test", "train"]:
-        raise InputError(f"{root}: holds {', '.join(names)}; it must hold train/ and test/, or only class folders")
-    files = [_class_files(part) for part in ((root / "train", root / "test") if split else (root,))]
-    classes = tuple(files[0])
-    if len(classes) < 2:
-        raise InputError(f"{root}: {len(classes)} class folder(s) of training images; at least 2 are needed")
-    for name in sorted(set(files[0]) ^ set(files[-1])):
-        raise InputError(f"{root}: class {name} is not in both train/ and test/; add or remove its folder")
-    rgb = [np.stack([_file_to_rgb(path, size) for paths in part.values() for path in paths]) for part in files]
-    colour = channels == "colour" or (channels == "auto" and any(np.ptp(p, axis=-1).max() > ROUNDING for p in rgb))
-    labels = [np.repeat(np.arange(len(classes)), [len(paths) for paths in part.values()]) for part in files]
-    return [LabelledImages(_channels_first(p, colour), k, classes) for p, k in zip(rgb, labels, strict=True)]
-
-
-def _visible(folder: Path) -> list[Path]:
-    """What lies in `folder`, by name, without hidden files and file managers' litter."""
-    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in LITTER)
-
-
-def _class_files(folder: Path) -> dict[str, list[Path]]:
-    """Class name -> its image files, both in order of name. Beside the class folders may lie a README, but no image."""
-    classes = {path.name: _visible(path) for path in _visible(folder) if path.is_dir()}
-    for path in _visible(folder):
-        if path.suffix.lower() in ENDINGS:
-            raise InputError(f"{path}: lies outside the class folders; move it into one")
-    for name, paths in classes.items():
-        if not paths:
-            raise InputError(f"{folder / name}: class with no image; add images or remove the folder")
-        for path in paths:
-            if path.suffix.lower() not in ENDINGS or path.is_dir():
-                raise InputError(f"{path}: not an image file ({', '.join(ENDINGS)}); convert, move or remove it")
-    return classes
-
-
-def _file_to_rgb(path: Path, size: int) -> NDArray[np.uint8]:
-    """Read one image, upright, over white where transparent, stretched to a square: uint8 (size, size, 3)."""
-    try:
-        with Image.open(path) as image:
-            if image.mode in ("I", "F") or image.mode.startswith("I;"):
-                raise ValueError("more than 8 bits a channel")  # Pillow would clip instead of scaling
-            rgba = ImageOps.exif_transpose(image).convert("RGBA")
-    except Exception as error:  # Pillow's decoders each raise their own kinds for a damaged file
-        reason = "no known image format" if isinstance(error, Image.UnidentifiedImageError) else _one_line(error)
-        raise InputError(f"{path}: unreadable ({reason}); replace it by an 8-bit image or remove it") from None
-    white = Image.new("RGBA", rgba.size, "white")
-    return _square(np.asarray(Image.alpha_composite(white, rgba).convert("RGB")), size)
-
-
-def _channels_first(rgb: NDArray[np.uint8], colour: bool) -> NDArray[np.uint8]:
-    """(N, H, W, 3) -> (N, 3, H, W), or its luma (N, 1, H, W), which is the same value where all three are equal."""
-    if colour:
-        return np.ascontiguousarray(np.moveaxis(rgb, -1, 1))
-    return np.stack([np.asarray(Image.fromarray(image).convert("L")) for image in rgb])[:, None]
-
-
-def _square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """(H, W) or (H, W, 3) at side `size`, averaged where it shrinks; unchanged if it has that size."""
-    if image.shape[:2] == (size, size):
-        return image
-    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
-
-
 def _resized(images: LabelledImages, size: int) -> LabelledImages:
     """Grey images (N, 1, H, W) at side `size`; images of that size come back as they are, grey or colour."""
     if images.shape[1:] == (size, size):
         return images
-    squares = np.stack([_square(image[0], size) for image in images.pixels])
+    squares = np.stack([to_square(image[0], size) for image in images.pixels])
     return LabelledImages(squares[:, None], images.labels, images.classes)
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())

@@ -55,38 +55,40 @@ def distort(images: Tensor, distortion: Distortion, generator: torch.Generator) 
         return (torch.rand(count, *shape, generator=generator, device=generator.device) * 2 - 1) * limit
 
     angle = uniform(math.radians(distortion.rotate))
-    stretch = 1 + uniform(distortion.scale, 2)
+    across, down = (1 / (1 + uniform(distortion.scale, 2))).unbind(1)
     shear = uniform(distortion.shear)
-    shift = 2 * uniform(distortion.translate, 2)  # affine_grid's coordinates run from -1 to 1
+    shift = 2 * uniform(distortion.translate, 2)  # places run from -1 to 1
     cos, sin = angle.cos(), angle.sin()
-    # rotation times shear times scale: (N, 2, 2)
-    linear = torch.stack(
+    # rotation times shear times scale, and the shift: where each output place is read from
+    weights = torch.stack(
         [
-            torch.stack([cos, -sin], 1),
-            torch.stack([sin, cos], 1),
+            torch.stack([cos * across, cos * shear - sin * down, shift[:, 0]], 1),
+            torch.stack([sin * across, sin * shear + cos * down, shift[:, 1]], 1),
         ],
         1,
-    )
-    linear = linear @ torch.stack(
-        [
-            torch.stack([1 / stretch[:, 0], shear], 1),
-            torch.stack([torch.zeros_like(shear), 1 / stretch[:, 1]], 1),
-        ],
-        1,
-    )
-    theta = torch.cat([linear, shift[:, :, None]], 2).to(device)  # (N, 2, 3)
-    grid = F.affine_grid(theta, [count, 1, height, width], align_corners=False)  # (N, H, W, 2)
+    )  # (N, 2, 3)
+    cells = 0
     if distortion.elastic > 0:
         cells = distortion.elastic_cells
-        coarse = torch.randn(count, 2, cells, cells, generator=generator, device=generator.device)
-        coarse = coarse.to(device) * (2 * distortion.elastic)
-        fine = _enlarging(cells, height).to(device) @ coarse @ _enlarging(cells, width).T.to(device)  # (N, 2, H, W)
-        grid = grid + fine.permute(0, 2, 3, 1)
+        coarse = torch.randn(count, 2, cells * cells, generator=generator, device=generator.device)
+        weights = torch.cat([weights, coarse * (2 * distortion.elastic)], 2)
+    basis = _places(cells, height, width, device)
+    grid = (weights.to(device).flatten(0, 1) @ basis).view(count, 2, height, width).permute(0, 2, 3, 1)
     # black is -1, and grid_sample pads with 0
     return F.grid_sample(images + 1, grid, mode="bilinear", padding_mode="zeros", align_corners=False) - 1
 
 
 @lru_cache
-def _enlarging(cells: int, side: int) -> Tensor:
-    """(side, cells): bicubic interpolation along one axis as a matrix, far cheaper than F.interpolate each time."""
-    return F.interpolate(torch.eye(cells)[None, None], (side, cells), mode="bicubic", align_corners=True)[0, 0]
+def _places(cells: int, height: int, width: int, device: torch.device) -> Tensor:
+    """(3 + cells^2, H * W): what a grid of places is a sum of: x, y, 1, and each coarse cell's bicubic share.
+
+    One matrix product then makes a batch's grid, far cheaper than affine_grid and an interpolation each time.
+    """
+    identity = torch.eye(2, 3)[None]
+    x, y = F.affine_grid(identity, [1, 1, height, width], align_corners=False)[0].flatten(0, 1).unbind(1)
+    rows = torch.stack([x, y, torch.ones_like(x)])
+    if cells:
+        shares = torch.eye(cells * cells).view(1, -1, cells, cells)
+        elastic = F.interpolate(shares, (height, width), mode="bicubic", align_corners=True)[0].flatten(1)
+        rows = torch.cat([rows, elastic])
+    return rows.to(device)

@@ -16,7 +16,12 @@ from pipeline.batches import labels_to_batches, to_tensors
 from pipeline.errors import InputError
 from pipeline.gan import training
 from pipeline.gan.health import history_to_health
-from pipeline.gan.losses import gradient_penalty, relativistic_discriminator_loss, relativistic_generator_loss
+from pipeline.gan.losses import (
+    gradient_penalty,
+    relativistic_discriminator_loss,
+    relativistic_generator_loss,
+    relativistic_turn,
+)
 from pipeline.gan.networks import Discriminator, Generator, NetworksConfig
 from pipeline.gan.recipe import Recipe, load_recipe
 from pipeline.gan.replicate import GRID_COLUMNS, grid_steps, record_every, train_replicate
@@ -75,6 +80,16 @@ class TestLosses:
     def test_huge_scores_stay_finite(self) -> None:
         huge = torch.tensor([1e4])
         assert relativistic_discriminator_loss(-huge, huge).item() == pytest.approx(2e4)
+
+    @pytest.mark.parametrize("ahead", [-50.0, -1.0, 0.0, 2.0, 50.0])
+    def test_the_turn_makes_one_players_slopes_the_others(self, ahead: float) -> None:
+        real, fake = torch.tensor([0.5, 0.5 + ahead]), torch.tensor([0.5, 0.5], requires_grad=True)
+        (slopes,) = torch.autograd.grad(relativistic_discriminator_loss(real, fake), fake)
+        (wanted,) = torch.autograd.grad(relativistic_generator_loss(real, fake), fake)
+        torch.testing.assert_close(slopes * relativistic_turn(real, fake.detach()), wanted, rtol=1e-4, atol=0)
+
+    def test_the_turn_of_a_hopeless_generator_is_finite(self) -> None:
+        assert relativistic_turn(torch.tensor([1e4]), torch.tensor([0.0])).isfinite().all()
 
 
 class TestGradientPenalty:
@@ -175,12 +190,12 @@ class TestRecipe:
             ("distort_reals: {rotate: -1}", "distort_reals.rotate: must not be negative"),
             ("networks: {latent: 0, generator_width: 4, discriminator_width: 4}", "networks.latent: must be positive"),
             (
-                "networks: {latent: 4, generator_width: 5, discriminator_width: 4}",
-                "networks.generator_width: must be even",
+                "networks: {latent: 4, generator_width: 0, discriminator_width: 4}",
+                "networks.generator_width: must be positive",
             ),
             (
                 "networks: {latent: 4, generator_width: 4, discriminator_width: 0}",
-                "networks.discriminator_width: must be",
+                "networks.discriminator_width: must be positive",
             ),
             ("penalties: 1", "penalties: unknown key; did you mean penalty?"),
             ("average: high", "average: must be a number, got 'high'"),
@@ -225,7 +240,7 @@ class TestTraining:
         batch = labels_to_batches(toy.labels, 50, recipe.batch_size, derive(seed, "batches"))[0]
         reals, labels = pixels[batch], labels[batch]
         assert labels.tolist() != labels.flip(0).tolist(), "no test of which fake has which label"
-        draws = torch.Generator().manual_seed(derive(seed, "noise and distortion"))
+        draws = torch.Generator().manual_seed(derive(seed, "noise"))
         fakes = generator(torch.randn(recipe.batch_size, 6, generator=draws), labels)
 
         loss = relativistic_generator_loss(discriminator(reals, labels).detach(), discriminator(fakes, labels))

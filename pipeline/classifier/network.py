@@ -19,9 +19,9 @@ class Classifier(nn.Module):
         super().__init__()
         self.convolutions = nn.Sequential(
             nn.Conv2d(channels, width, 5, stride=2, padding=2, bias=False),
+            nn.MaxPool2d(2),  # before the norm, which then has a quarter to do
             nn.BatchNorm2d(width),
             nn.ReLU(),
-            nn.MaxPool2d(2),
             nn.Conv2d(width, 2 * width, 3, padding=1, bias=False),
             nn.BatchNorm2d(2 * width),
             nn.ReLU(),

@@ -9,12 +9,13 @@ from math import cos, pi
 import torch
 import torch.nn.functional as F
 
-from pipeline.batches import labels_to_batches, to_tensors
+from pipeline.batches import labels_to_batches
 from pipeline.classifier.network import Classifier, dropout_mask
 from pipeline.config import require
+from pipeline.feed import gather
 from pipeline.images import LabelledImages
 from pipeline.seeds import derive
-from pipeline.transforms import Distortion, distort
+from pipeline.transforms import Distortion
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises from 0
 
@@ -84,14 +85,16 @@ def train(
 ) -> Iterator[dict[str, float]]:
     """Train `network` in place; yield {step, loss} every `every` steps and at the end, loss averaged since the last.
 
-    Batches are class-balanced and drawn beforehand from `seed`, as are distortions and dropout.
+    Batches are class-balanced. What is drawn comes from `seed`, each kind of draw from a stream of its own, so that
+    paired arms see the same images in the same order and drop the same features.
     """
     device = next(network.parameters()).device
-    parts = []
-    for number, (images, count) in enumerate(material.shares(config.batch_size)):
-        batches = labels_to_batches(images.labels, config.steps, count, derive(seed, "batches", number))
-        parts.append((*to_tensors(images, device), torch.from_numpy(batches).to(device)))
-    draws = torch.Generator(device).manual_seed(derive(seed, "distortion and dropout"))
+    parts = [
+        (images, labels_to_batches(images.labels, config.steps, count, derive(seed, "batches", number)))
+        for number, (images, count) in enumerate(material.shares(config.batch_size))
+    ]
+    distortions = torch.Generator(device).manual_seed(derive(seed, "distortion"))
+    dropout = torch.Generator(device).manual_seed(derive(seed, "dropout"))
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
     )
@@ -99,12 +102,8 @@ def train(
 
     network.train()
     losses = []
-    for step in range(1, config.steps + 1):
-        batch = torch.cat([pixels[batches[step - 1]] for pixels, _, batches in parts])
-        labels = torch.cat([targets[batches[step - 1]] for _, targets, batches in parts])
-        if material.distortion is not None:
-            batch = distort(batch, material.distortion, draws)
-        mask = dropout_mask(len(batch), config.dropout, draws)
+    for step, (batch, labels) in enumerate(gather(parts, material.distortion, distortions, device), 1):
+        mask = dropout_mask(len(batch), config.dropout, dropout)
         logits = network(batch.contiguous(memory_format=torch.channels_last), mask)
         loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
         optimiser.zero_grad()

@@ -19,6 +19,15 @@ def relativistic_generator_loss(real: Tensor, fake: Tensor) -> Tensor:
     return F.softplus(real - fake).mean()
 
 
+def relativistic_turn(real: Tensor, fake: Tensor) -> Tensor:
+    """What the discriminator loss's slope by each fake's score, times this, is the generator loss's: scores (N,) each.
+
+    With d = D(x) - D(G(z)): -sigmoid(d) / sigmoid(-d) = -exp(d). Where the discriminator is surer than 1 : e^60, the
+    generator's slope is cut short, and stays a number.
+    """
+    return -torch.exp((real - fake).clamp(max=60))
+
+
 def gradient_penalty(discriminator: Callable[[Tensor, Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
     """mean over images of |dD(x)/dx|^2, zero-centred: R1 on reals (Mescheder et al. 2018), R2 on fakes.
 

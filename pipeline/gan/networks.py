@@ -1,5 +1,8 @@
 """The convolutional pair: small enough for a CPU, without normalisation, as R3GAN's networks (Huang et al. 2024).
 
+Both work at a quarter of the image's side and fold 4x4 pixels into channels (Shi et al. 2016), in place of strided
+convolutions near the image: a CPU does three times as many steps in the same time, and that is worth more.
+
 Nothing in the discriminator mixes the images of a batch: the training loop relies on it to take the gradients of both
 players from one pass.
 """
@@ -27,11 +30,11 @@ class NetworksConfig:
 
     def __post_init__(self) -> None:
         require(self.latent > 0, "latent: must be positive")
-        require(self.generator_width > 1 and self.generator_width % 2 == 0, "generator_width: must be even, 2 or more")
-        require(
-            self.discriminator_width > 1 and self.discriminator_width % 2 == 0,
-            "discriminator_width: must be even, 2 or more",
-        )
+        require(self.generator_width > 0, "generator_width: must be positive")
+        require(self.discriminator_width > 0, "discriminator_width: must be positive")
+
+
+FOLD = 4  # pixels along each side that become channels
 
 
 class Generator(nn.Module):
@@ -40,32 +43,31 @@ class Generator(nn.Module):
     def __init__(self, shape: tuple[int, int, int], classes: int, config: NetworksConfig) -> None:
         super().__init__()
         channels, height, width = shape
-        if height % 4 or width % 4 or min(height, width) < 8:
+        if height % FOLD or width % FOLD or min(height, width) < 8:
             raise InputError(
-                f"data.image_size: the convolutional pair makes sides of 8, 12, 16, ... (multiples of 4), not "
-                f"{height}x{width}; set it to {max(8, round(height / 4) * 4)}"
+                f"data.image_size: the convolutional pair makes sides of 8, 12, 16, ... (multiples of {FOLD}), not "
+                f"{height}x{width}; set it to {max(8, round(height / FOLD) * FOLD)}"
             )
         self.latent = config.latent
-        self.base = (config.generator_width, height // 4, width // 4)
-        full, half = config.generator_width, config.generator_width // 2
+        self.base = (config.generator_width, height // FOLD, width // FOLD)
+        full = config.generator_width
         self.label = nn.Embedding(classes, 64)
         self.mapping = nn.Linear(config.latent + 64, 128)
         self.project = nn.Linear(128, math.prod(self.base))
         self.refine = nn.Conv2d(full, full, 3, padding=1)
-        self.enlarge = nn.ConvTranspose2d(full, half, 4, stride=2, padding=1)
-        self.gain = nn.Embedding(classes, half)  # a gain a class and channel, close to the image
-        self.paint = nn.Conv2d(half, channels * 4, 3, padding=1)
+        self.gain = nn.Embedding(classes, full)  # a gain a class and channel, close to the image
+        self.paint = nn.Conv2d(full, channels * FOLD**2, 3, padding=1)
         _initialise(self)
         nn.init.zeros_(self.gain.weight)
-        nn.init.normal_(self.paint.weight, 0, 1 / math.sqrt(half * 9))
+        nn.init.normal_(self.paint.weight, 0, 1 / math.sqrt(full * 9))
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
         hidden = _activate(self.mapping(torch.cat([noise, self.label(labels)], 1)))
         hidden = _activate(self.project(hidden)).view(-1, *self.base)  # (N, full, H/4, W/4)
         hidden = hidden.contiguous(memory_format=torch.channels_last)
         hidden = (hidden + _activate(self.refine(hidden))) * math.sqrt(0.5)
-        hidden = _activate(self.enlarge(hidden)) * (1 + self.gain(labels))[:, :, None, None]  # (N, half, H/2, W/2)
-        return torch.tanh(F.pixel_shuffle(self.paint(hidden), 2))  # (N, C, H, W)
+        hidden = hidden * (1 + self.gain(labels))[:, :, None, None]
+        return torch.tanh(F.pixel_shuffle(self.paint(hidden), FOLD))  # (N, C, H, W)
 
 
 class Discriminator(nn.Module):
@@ -74,16 +76,11 @@ class Discriminator(nn.Module):
     def __init__(self, shape: tuple[int, int, int], classes: int, config: NetworksConfig) -> None:
         super().__init__()
         channels, height, width = shape
-        full, half, features = (
-            config.discriminator_width,
-            config.discriminator_width // 2,
-            2 * config.discriminator_width,
-        )
-        self.stem = nn.Conv2d(channels, half, 5, stride=2, padding=2)
-        self.shrink = nn.Conv2d(half, full, 4, stride=2, padding=1)
+        full, features = config.discriminator_width, 2 * config.discriminator_width
+        self.stem = nn.Conv2d(channels * FOLD**2, full, 3, padding=1)
         self.refine = nn.Conv2d(full, full, 3, padding=1)
         self.last = nn.Conv2d(full, features, 3, stride=2, padding=1)
-        positions = -(-height // 8) * -(-width // 8)
+        positions = math.prod(-(-side // (2 * FOLD)) for side in (height, width))
         self.mix = nn.Linear(features * positions, features)
         self.label = nn.Embedding(classes, features)
         self.score = nn.Linear(features, 1)
@@ -92,7 +89,7 @@ class Discriminator(nn.Module):
         nn.init.normal_(self.score.weight, 0, 1 / math.sqrt(features))
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        hidden = _activate(self.shrink(_activate(self.stem(images))))  # (N, full, H/4, W/4)
+        hidden = _activate(self.stem(F.pixel_unshuffle(images, FOLD)))  # (N, full, H/4, W/4)
         hidden = (hidden + _activate(self.refine(hidden))) * math.sqrt(0.5)
         hidden = _activate(self.mix(_activate(self.last(hidden)).flatten(1)))  # (N, features)
         return (hidden * self.label(labels)).sum(1) + self.score(hidden).squeeze(1)
@@ -105,10 +102,7 @@ def _activate(values: Tensor) -> Tensor:
 def _initialise(network: nn.Module) -> None:
     """He's normal initialisation, which keeps the scale of activations without any normalisation."""
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            weight = module.weight
-            # a 4x4 kernel with stride 2 reaches each output from 2x2 inputs
-            fan_in = weight.shape[0] * 4 if isinstance(module, nn.ConvTranspose2d) else weight[0].numel()
-            nn.init.normal_(weight, 0, math.sqrt(2 / fan_in))
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.normal_(module.weight, 0, math.sqrt(2 / module.weight[0].numel()))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

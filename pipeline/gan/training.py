@@ -12,14 +12,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.batches import labels_to_batches, to_bytes, to_tensors
-from pipeline.gan.losses import gradient_penalty, relativistic_discriminator_loss, relativistic_generator_loss
+from pipeline.batches import labels_to_batches, to_bytes
+from pipeline.feed import gather
+from pipeline.gan.losses import (
+    gradient_penalty,
+    relativistic_discriminator_loss,
+    relativistic_generator_loss,
+    relativistic_turn,
+)
 from pipeline.gan.networks import Discriminator, Generator
 from pipeline.gan.recipe import Recipe
 from pipeline.images import LabelledImages
 from pipeline.quality.spread import images_to_spread
 from pipeline.seeds import derive
-from pipeline.transforms import distort
 
 WARM_UP = 100  # steps over which the learning rate rises from 0
 MONITORED = 20  # images a class that are looked at while training
@@ -58,15 +63,14 @@ def train(
     spread (of the averaged generator within each class). All but the spread are means since the last record. Training
     stops early at a value that is not finite; its record is the last.
 
-    Both players step at once, from one pass of the discriminator over reals and fakes: no image of a batch influences
-    another's score, so the generator's gradient through that pass is exact, and a pass over the generator and one over
-    the discriminator are saved (as in Shen et al. 2021, "Training GANs in one stage").
+    Both players step at once, from one pass forward and one back through the discriminator: no image of a batch
+    influences another's score, so that one player's gradient at a fake is a multiple of the other's (Shen et al. 2021,
+    "Training GANs in one stage").
     """
     device = next(gan.generator.parameters()).device
-    pixels, labels = to_tensors(real, device)
-    batches = torch.from_numpy(labels_to_batches(real.labels, steps, recipe.batch_size, derive(seed, "batches")))
-    batches = batches.to(device)
-    draws = torch.Generator(device).manual_seed(derive(seed, "noise and distortion"))
+    batches = labels_to_batches(real.labels, steps, recipe.batch_size, derive(seed, "batches"))
+    distortions = torch.Generator(device).manual_seed(derive(seed, "distortion"))
+    draws = torch.Generator(device).manual_seed(derive(seed, "noise"))
     monitor = new_monitor(gan, len(real.classes), seed)
     generator_weights: list[Tensor] = list(gan.generator.parameters())
     discriminator_weights: list[Tensor] = list(gan.discriminator.parameters())
@@ -75,36 +79,34 @@ def train(
     discriminator_optimiser = _adam(discriminator_weights, recipe)
 
     measured: list[Tensor] = []
-    for step in range(1, steps + 1):
+    for step, (reals, classes) in enumerate(gather([(real, batches)], recipe.distort_reals, distortions, device), 1):
         for optimiser in (generator_optimiser, discriminator_optimiser):
             optimiser.param_groups[0]["lr"] = recipe.learning_rate * learning_rate_factor(step - 1, steps)
 
-        # One batch of reals, distorted, and as many fakes of the same classes.
-        classes = labels[batches[step - 1]]
-        reals = pixels[batches[step - 1]]
-        if recipe.distort_reals is not None:
-            reals = distort(reals, recipe.distort_reals, draws)
+        # A batch of reals, distorted, and as many fakes of the same classes.
         noise = torch.randn(len(classes), gan.generator.latent, generator=draws, device=device)
         fakes = gan.generator(noise, classes)
-
-        # One pass of the discriminator over both; each player's gradient from it.
-        both = torch.cat([reals, fakes]).contiguous(memory_format=torch.channels_last)
+        shown = fakes.detach().requires_grad_()
+        both = torch.cat([reals, shown]).contiguous(memory_format=torch.channels_last)
         twice = torch.cat([classes, classes])
+
+        # The discriminator's gradient; and at each fake, turned into the generator's, which goes on through it.
         real_scores, fake_scores = gan.discriminator(both, twice).chunk(2)
         generator_loss = relativistic_generator_loss(real_scores, fake_scores)
         discriminator_loss = relativistic_discriminator_loss(real_scores, fake_scores)
-        generator_gradients = torch.autograd.grad(generator_loss, generator_weights, retain_graph=True)
-        discriminator_gradients = torch.autograd.grad(discriminator_loss, discriminator_weights)
+        slopes, *discriminator_gradients = torch.autograd.grad(discriminator_loss, [shown, *discriminator_weights])
+        turn = relativistic_turn(real_scores.detach(), fake_scores.detach())
+        generator_gradients = torch.autograd.grad(fakes, generator_weights, slopes * turn[:, None, None, None])
 
         # R1 and R2, every few steps and weighted accordingly; the factor 2 makes a mean over both a sum of two means.
         if recipe.penalty > 0 and (step - 1) % recipe.penalty_every == 0:
             penalty = gradient_penalty(gan.discriminator, both, twice)
             weighted = penalty * (2 * recipe.penalty / 2 * recipe.penalty_every)
             penalty_gradients = torch.autograd.grad(weighted, discriminator_weights, allow_unused=True)
-            discriminator_gradients = tuple(
+            discriminator_gradients = [
                 gradient if more is None else gradient + more
                 for gradient, more in zip(discriminator_gradients, penalty_gradients, strict=True)
-            )
+            ]
             last_penalty = penalty.detach()
         elif recipe.penalty == 0:
             last_penalty = torch.zeros((), device=device)

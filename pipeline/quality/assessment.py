@@ -33,7 +33,7 @@ class AssessConfig:
 
     def __post_init__(self) -> None:
         require(self.images >= 2 * FEATURES, f"images: must be at least {2 * FEATURES}, twice the features")
-        require(self.neighbours > 0, "neighbours: must be positive")
+        require(0 < self.neighbours < self.images, f"neighbours: must lie between 0 and images, {self.images}")
         require(self.suspects > 0, "suspects: must be positive")
 
 
@@ -73,7 +73,7 @@ def images_to_assessment(
     numbers = {"agreement": float(np.average(agreement["agreement"], weights=agreement["synthetic"]))}
 
     # As many unseen images twice over: once to compare with, once for the real-against-real floor.
-    each = min(config.images // classes, _smallest_class(synthetic), _smallest_class(unseen) // 2)
+    each = min(-(-config.images // classes), _smallest_class(synthetic), _smallest_class(unseen) // 2)
     drawn = class_rounds(unseen.labels, 2 * each, derive(seed, "unseen")).reshape(classes, 2, each)
     fakes = synthetic.subset(class_rounds(synthetic.labels, each, derive(seed, "synthetic")))
     features = [

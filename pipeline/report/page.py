@@ -169,6 +169,6 @@ def _machines(study: Study) -> dict[str, Any]:
         if machine not in machines:
             machines.append(machine)
         share = round(100 * run["seconds"] / longest, 1)
-        own = {key: run.get(key, "–") for key in ("device", "workers")}  # not every stage says
+        own = {key: run.get(key, "–") for key in ("device", "workers", "milliseconds_per_step")}  # not every stage says
         stages.append({**run, **own, "name": name, "where": machines.index(machine) + 1, "share": share})
     return {"machines": machines, "stages": stages, "seconds": sum(run["seconds"] for _, run in study.runs)}

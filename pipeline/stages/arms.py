@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.classifier.arms import Arm, ArmsConfig
 from pipeline.classifier.replicate import train_replicate
 from pipeline.classifier.training import ClassifierConfig, Material
-from pipeline.compute import ComputeConfig, describe, run_replicates
+from pipeline.compute import ComputeConfig, describe, milliseconds_per_step, run_replicates
 from pipeline.images import LabelledImages, load_arrays, save_arrays
 from pipeline.seeds import derive
 from pipeline.stages.stage import Stage, whole_folder, write_csv
@@ -58,6 +58,7 @@ def train_arms(
     compute = stage.compute(ComputeConfig)
     stage.facts |= describe(compute, len(jobs))
     results = run_replicates(train_replicate, jobs, compute, stage.name, classifier.steps * len(jobs))
+    stage.facts["milliseconds_per_step"] = milliseconds_per_step(results, classifier.steps)
     with whole_folder(stage.path(kind)) as folder:
         predictions = {
             arm.name: np.stack([r["predictions"] for (a, _), r in zip(keys, results, strict=True) if a is arm])

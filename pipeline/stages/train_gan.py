@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pipeline.compute import ComputeConfig, describe, run_replicates
+from pipeline.compute import ComputeConfig, describe, milliseconds_per_step, run_replicates
 from pipeline.gan.health import history_to_health
 from pipeline.gan.recipe import GanConfig, load_recipe
 from pipeline.gan.replicate import grid_steps, train_replicate
@@ -37,6 +37,7 @@ def train_gan(stage: Stage) -> None:
     compute = stage.compute(ComputeConfig)
     stage.facts |= describe(compute, len(jobs))
     results = run_replicates(train_replicate, jobs, compute, stage.name, config.steps * len(jobs))
+    stage.facts["milliseconds_per_step"] = milliseconds_per_step(results, config.steps)
     health = [
         history_to_health(replicate, result["history"], result["monitored"], job["real"])
         for replicate, (job, result) in enumerate(zip(jobs, results, strict=True))
