@@ -22,7 +22,7 @@ import pandas as pd
 
 from pipeline.classifier.arms import ARMS, Arm, affine_copies, interpolated
 from pipeline.classifier.replicate import train_replicate as train_classifier
-from pipeline.classifier.training import Material
+from pipeline.classifier.training import ClassifierConfig, Material
 from pipeline.compute import run_replicates
 from pipeline.gan.networks import Generator
 from pipeline.gan.recipe import load_recipe
@@ -123,6 +123,13 @@ def with_changes(config: Any, changes: str) -> Any:
     return dataclasses.replace(config, **{key: type(getattr(config, key))(value) for key, value in pairs.items()})
 
 
+def describe(config: ClassifierConfig, changes: str) -> str:
+    """Steps and learning rate, said in every row, and what else `changes` changes."""
+    said = {"steps": str(config.steps), "learning_rate": str(config.learning_rate)}
+    said |= {} if changes == "default" else dict(change.split("=") for change in changes.split(","))
+    return ",".join(f"{key}={value}" for key, value in said.items())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.development", description=__doc__)
     parser.add_argument("what", choices=["gan", "classifier"])
@@ -146,7 +153,7 @@ def main() -> None:
         synthetic = generated(params, recipe, gan_changes, steps, parts, arguments.seed) if needed else []
         for changes in arguments.set:
             changed = dataclasses.replace(params, classifier=with_changes(params.classifier, changes))
-            setting = f"{recipe} {gan_changes} {steps} steps; classifier {changes}"
+            setting = f"{recipe} {gan_changes} {steps} steps; classifier {describe(changed.classifier, changes)}"
             table = accuracies(changed, arms, parts, synthetic, setting, arguments.seed)
             table = table.assign(budget=arguments.budget)
             table.to_csv(OUTPUT, mode="a", header=not OUTPUT.exists(), index=False, float_format="%.4f")

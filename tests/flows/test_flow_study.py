@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
-from httpx import Request, Response
 from prefect.artifacts import Artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
@@ -26,8 +28,25 @@ from flows.sweep import Sweep, recipe_sweep
 
 pytestmark = pytest.mark.usefixtures("prefect", "here")
 PROJECT = Path(__file__).parents[2]
-OK = Response(200, request=Request("POST", "http://127.0.0.1:9/hook"))
 STAGES = ["compare", "report", "split", "train_baseline", "train_gan@10", "train_gan@20"]
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, str]]]:
+    """What reached a webhook, which a server on loopback answers."""
+    received: list[dict[str, str]] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("SYNTHGAIN_WEBHOOK", f"http://127.0.0.1:{server.server_port}/hook")
+        yield received
+        server.shutdown()
 
 
 def run(**study: Any) -> Any:
@@ -95,12 +114,7 @@ def test_a_changed_param_runs_only_what_follows_from_it(here: Path) -> None:
     subprocess.run(["git", "checkout", "-q", "."], cwd=here, check=True)
 
 
-def test_overrides_run_as_an_experiment_that_leaves_the_checkout_alone(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: list[dict[str, str]] = []
-    monkeypatch.setenv("SYNTHGAIN_WEBHOOK", "http://127.0.0.1:9/hook")
-    monkeypatch.setattr("flows.notices.httpx.post", lambda address, json, timeout: sent.append(json) or OK)
+def test_overrides_run_as_an_experiment_that_leaves_the_checkout_alone(here: Path, sent: list[dict[str, str]]) -> None:
     before = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True).stdout
     state = run(overrides=["study.seed=2"], experiment="apart")
     assert outcomes(state)["split"] == "Ran" and outcomes(state)["train_baseline"] == "Ran"
@@ -172,6 +186,11 @@ def test_an_unreachable_remote_is_one_line(here: Path) -> None:
     state = run(push=True, overrides=["study.seed=9"], targets=["split"])
     dvc(here, "remote", "remove", "--local", "nowhere")
     assert state.is_failed() and "dvc push" in state.message and "\n" not in state.message
+
+
+def test_a_fresh_seed_of_a_part_runs_that_part(here: Path) -> None:
+    found = outcomes(run(fresh="seed", targets=["train_baseline"]))
+    assert found == {"split": "Ran", "train_baseline": "Ran"}
 
 
 def test_a_killed_flow_leaves_no_orphan_and_the_next_run_goes_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
