@@ -45,14 +45,21 @@ class Server:
         )
 
     def post(self, path: str, **body: Any) -> Any:
-        answer = httpx.post(f"{self.page}/api{path}", json=body, timeout=30)
-        answer.raise_for_status()
-        return answer.json() if answer.content else None
+        return self._ask("POST", path, json=body)
 
     def get(self, path: str) -> Any:
-        answer = httpx.get(f"{self.page}/api{path}", timeout=30)
+        return self._ask("GET", path)
+
+    def _ask(self, method: str, path: str, **content: Any) -> Any:
+        """The answer's JSON. The server says 503 while its SQLite is locked; as Prefect does, ask again then."""
+        until = time.monotonic() + 60
+        while True:
+            answer = httpx.request(method, f"{self.page}/api{path}", timeout=30, **content)
+            if answer.status_code != 503 or time.monotonic() > until:
+                break
+            time.sleep(1)
         answer.raise_for_status()
-        return answer.json()
+        return answer.json() if answer.content else None
 
     def trigger(self, **study: Any) -> str:
         deployment = self.get("/deployments/name/augmentation-study/on-demand")
