@@ -2,16 +2,51 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.batches import to_bytes
-from pipeline.gan.networks import Generator
+from pipeline.config import from_mapping
+from pipeline.errors import InputError
+from pipeline.gan.networks import Generator, NetworksConfig
 from pipeline.images import LabelledImages
 from pipeline.seeds import derive
+from pipeline.weights import load_weights
 
 CHUNK = 250  # images at a time
+
+
+class Trained(NamedTuple):
+    """A generator as stage train_gan left it. shape: (C, H, W) of its images. classes: what its labels stand for."""
+
+    generator: Generator
+    shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+
+
+def load_generator(folder: Path, replicate: int) -> Trained:
+    """The averaged generator of one replicate from `artifacts/gan/BUDGET`, on the CPU.
+
+    Raises InputError naming the file that is missing, damaged or of another network.
+    """
+    path = folder / "config.json"
+    try:
+        trained = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run `dvc repro` (or `dvc pull`) to make it") from None
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}); delete it and run `dvc repro`") from None
+    channels, height, width = trained["shape"]
+    classes = tuple(trained["classes"])
+    networks = from_mapping(NetworksConfig, trained["networks"], "networks")
+    generator = Generator((channels, height, width), len(classes), networks)
+    load_weights(generator, folder / f"generator-{replicate}.safetensors")
+    return Trained(generator, (channels, height, width), classes)
 
 
 def seeds_to_noise(seeds: list[int], latent: int) -> Tensor:
@@ -28,13 +63,13 @@ def class_balanced(generator: Generator, classes: tuple[str, ...], per_class: in
 
 
 @torch.no_grad()
-def generate(generator: Generator, labels: np.ndarray, seeds: list[int]) -> np.ndarray:  # type: ignore[type-arg]
-    """uint8 images (N, C, H, W) for `labels` (N,), image i from `seeds[i]`."""
+def generate(generator: Generator, labels: np.ndarray, seeds: list[int], scale: float = 1.0) -> np.ndarray:  # type: ignore[type-arg]
+    """uint8 images (N, C, H, W) for `labels` (N,), image i from `seeds[i]`; the noise is multiplied by `scale`."""
     device = next(generator.parameters()).device
     generator.eval()
     parts = []
     for start in range(0, len(labels), CHUNK):
-        noise = seeds_to_noise(seeds[start : start + CHUNK], generator.latent).to(device)
+        noise = seeds_to_noise(seeds[start : start + CHUNK], generator.latent).to(device) * scale
         images = generator(noise, torch.from_numpy(labels[start : start + CHUNK]).to(device))
         parts.append(to_bytes(images))
     return np.concatenate(parts)

@@ -7,13 +7,11 @@ from typing import Literal
 
 import torch
 
-from pipeline.config import from_mapping, require
+from pipeline.config import require
 from pipeline.export import images_to_folder, images_to_idx
-from pipeline.gan.networks import Generator, NetworksConfig
-from pipeline.gan.sampling import class_balanced
+from pipeline.gan.sampling import class_balanced, load_generator
 from pipeline.seeds import derive
 from pipeline.stages.stage import Stage, read_json, run, whole_folder
-from pipeline.weights import load_weights
 
 
 @dataclass(frozen=True)
@@ -31,23 +29,20 @@ class GenerateConfig:
 
 def generate(stage: Stage) -> None:
     config = stage.config("generate", GenerateConfig)
-    trained = read_json(stage.path("gan", "config.json"))
-    networks = from_mapping(NetworksConfig, trained["networks"], "networks")
-    classes = tuple(trained["classes"])
+    replicates = read_json(stage.path("gan", "config.json"))["replicates"]
     # Sampling takes seconds, and one thread makes its bytes independent of the number of cores.
     torch.set_num_threads(1)
     with whole_folder(stage.path("synthetic")) as folder:
-        for replicate in range(trained["replicates"]):
-            generator = Generator(tuple(trained["shape"]), len(classes), networks)
-            load_weights(generator, stage.path("gan", f"generator-{replicate}.safetensors"))
+        for replicate in range(replicates):
+            trained = load_generator(stage.path("gan"), replicate)
             seed = derive(stage.value("study.seed"), "generate", stage.budget or 0, replicate)
-            images = class_balanced(generator, classes, config.per_class, seed)
+            images = class_balanced(trained.generator, trained.classes, config.per_class, seed)
             images.save(folder / f"replicate-{replicate}.npz")
             if config.export == "idx":
                 images_to_idx(images, folder / f"replicate-{replicate}-idx")
             elif config.export == "folder":
                 images_to_folder(images, folder / f"replicate-{replicate}-folder")
-    print(f"{stage.name}: {config.per_class} digits a class from each of {trained['replicates']} generators")
+    print(f"{stage.name}: {config.per_class} digits a class from each of {replicates} generators")
 
 
 if __name__ == "__main__":
