@@ -44,7 +44,13 @@ def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 
 def config(source: str, root: Path, **changes: Any) -> DataConfig:
-    standard: dict[str, Any] = {"image_size": 28, "channels": "auto", "test_fraction": 0.25, "split_seed": 0}
+    standard: dict[str, Any] = {
+        "part": "all",
+        "image_size": 28,
+        "channels": "auto",
+        "test_fraction": 0.25,
+        "split_seed": 0,
+    }
     return DataConfig(**{"source": source, "root": str(root), **standard, **changes})
 
 

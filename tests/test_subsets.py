@@ -120,7 +120,11 @@ def test_the_development_part_does_not_depend_on_the_studys_seed(
     drawn, facts = {}, {}
     for seed in (1, 2):
         study = {"seed": seed, "replicates": 3}
-        params = {"study": study, "split": {"development_per_class": 6, "fewer_replicates": False}}
+        params = {
+            "study": study,
+            "data": {"part": "all"},
+            "split": {"development_per_class": 6, "fewer_replicates": False},
+        }
         split(Stage("split@4", 4, params, Path("params.yaml")))
         drawn[seed] = load_arrays(Path("artifacts/splits/4.npz"))
         facts[seed] = read_json(Path("artifacts/splits/4.json"))

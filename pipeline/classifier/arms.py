@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from imblearn.over_sampling import SMOTE
 
 from pipeline.batches import class_rounds, to_bytes, to_tensors
 from pipeline.config import require
@@ -71,6 +70,8 @@ def interpolated(real: LabelledImages, per_class: int, seed: int) -> LabelledIma
 
     SMOTE (Chawla et al. 2002) as imbalanced-learn has it; a class with a single image gives copies of it.
     """
+    from imblearn.over_sampling import SMOTE  # takes seconds to import, and one arm needs it
+
     labels, counts = np.unique(real.labels, return_counts=True)
     if counts.min() < 2:
         return real.subset(class_rounds(real.labels, per_class, seed))

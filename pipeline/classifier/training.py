@@ -9,6 +9,7 @@ from math import cos, pi
 import torch
 import torch.nn.functional as F
 
+from pipeline.adam import Adam
 from pipeline.batches import labels_to_batches
 from pipeline.classifier.network import Classifier, dropout_mask
 from pipeline.config import require
@@ -95,10 +96,8 @@ def train(
     ]
     distortions = torch.Generator(device).manual_seed(derive(seed, "distortion"))
     dropout = torch.Generator(device).manual_seed(derive(seed, "dropout"))
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate_factor(step, config.steps))
+    weights = list(network.parameters())
+    optimiser = Adam(weights, (0.9, 0.99), config.weight_decay)
 
     network.train()
     losses = []
@@ -106,10 +105,8 @@ def train(
         mask = dropout_mask(len(batch), config.dropout, dropout)
         logits = network(batch.contiguous(memory_format=torch.channels_last), mask)
         loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
+        rate = config.learning_rate * learning_rate_factor(step - 1, config.steps)
+        optimiser.step(torch.autograd.grad(loss, weights), rate)
         losses.append(loss.detach())
         if step % every == 0 or step == config.steps:
             yield {"step": step, "loss": torch.stack(losses).mean().item()}

@@ -8,31 +8,41 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.images import save_arrays
-from pipeline.sources import DataConfig, read
+from pipeline.sources import DataConfig, hold_out, read
 from pipeline.stages.stage import Stage, run, whole_folder, write_json
+from pipeline.subsets import development_part
+
+DEVELOPMENT_TEST = 0.5  # share of the development part that a study of it tests on
 
 
 def prepare(stage: Stage) -> None:
-    source = read(stage.config("data", DataConfig))
+    config = stage.config("data", DataConfig)
+    source = read(config)
     train, test = source.train, source.test
+    if config.part == "development":
+        # The test images are read with the rest and go no further: half of the development part is tested on instead.
+        part = train.subset(development_part(train.labels, stage.value("split.development_per_class")))
+        train, test = hold_out(part, DEVELOPMENT_TEST, config.split_seed, Path(config.root))
+    dropped = asdict(source.dropped)
     with whole_folder(Path("artifacts/data")) as folder:
         train.save(folder / "train.npz")
         # Test labels lie apart: compare is the only stage that may open them.
         save_arrays(folder / "test_images.npz", pixels=test.pixels)
         save_arrays(folder / "test_labels.npz", labels=test.labels)
         summary = {
-            "source": stage.value("data.source"),
+            "source": config.source,
+            "part": config.part,
             "classes": list(train.classes),
             "shape": list(train.shape),
             "train": len(train),
             "test": len(test),
             "train_per_class": dict(zip(train.classes, np.bincount(train.labels).tolist(), strict=True)),
             "test_per_class": dict(zip(test.classes, np.bincount(test.labels).tolist(), strict=True)),
-            "dropped": asdict(source.dropped),
+            "dropped": dropped,
         }
         write_json(folder / "summary.json", summary)
-    dropped = sum(summary["dropped"].values())
-    print(f"prepare: {len(train)} training and {len(test)} test images, {dropped} duplicates dropped")
+    copies = sum(dropped.values())
+    print(f"prepare: {len(train)} training and {len(test)} test images, {copies} duplicates dropped")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ def split(stage: Stage) -> None:
     config = stage.config("split", SplitConfig)
     asked, budget = stage.value("study.replicates"), stage.budget or 0
     labels = load(Path("artifacts/data/train.npz")).labels
-    development = development_part(labels, config.development_per_class)
+    # A study of the development part has nothing else to leave alone.
+    reserved = config.development_per_class if stage.value("data.part") == "all" else 0
+    development = development_part(labels, reserved)
     subsets = disjoint_subsets(labels, development, budget, asked, stage.value("study.seed"), config.fewer_replicates)
     check_disjoint(subsets, development)
     if len(subsets) < asked:
