@@ -211,12 +211,6 @@ def test_holm_spans_budgets_and_leaves_the_primary_contrast_alone() -> None:
     assert descriptive[["ci_low", "ci_high", "p_holm", "accuracy_sd"]].isna().to_numpy().all()
 
 
-def test_a_budget_without_room_for_disjoint_subsets_is_descriptive() -> None:
-    deltas = comparison.predictions_to_deltas(random_study({50: 2, 2501: 4}), CONFIG).set_index("budget")
-    assert set(deltas["verdict"][2501]) == {"descriptive"}
-    assert deltas["delta"].notna().all()
-
-
 def test_a_primary_contrast_that_is_not_a_usual_one_gets_its_row() -> None:
     for arm, reference, rows in [("real+gan+classical", "gan", 14), ("real", "real+classical", 13)]:
         config = CompareConfig(0.5, 0.95, Contrast(50, arm, reference))
