@@ -31,9 +31,9 @@ def train_gan(stage: Stage) -> None:
     recipe = load_recipe(config.recipe)
     train = load(Path("artifacts/data/train.npz"))
     subsets = load_arrays(Path(f"artifacts/splits/{stage.budget}.npz"))["subsets"]
-    images = subsets.shape[1]
-    steps = config.length(images, recipe.batch_size)
-    every = config.every(images, recipe.batch_size, RECORDS)
+    size = subsets.shape[1]  # images of each subset
+    steps = config.length(size, recipe.batch_size)
+    every = config.every(size, recipe.batch_size, RECORDS)
     jobs: list[dict[str, Any]] = [
         {
             "real": train.subset(indices),
