@@ -1,7 +1,7 @@
 """How steps, learning rates and the recipe were chosen: every arm on the development part, which no study draws.
 
     python -m benchmarks.development gan --recipes relativistic relativistic_plain_reals
-    python -m benchmarks.development gan --set-recipe default learning_rate=0.001 penalty=1
+    python -m benchmarks.development gan --set-recipe default generator_rate=0.001 penalty=1
     python -m benchmarks.development classifier --set steps=1600 steps=3200 learning_rate=0.004
 
 Subsets of `--budget` a class are drawn from the development part (400 a class); accuracy is measured on the rest of it.
@@ -24,7 +24,7 @@ from pipeline.classifier.arms import ARMS, Arm, affine_copies, interpolated
 from pipeline.classifier.replicate import train_replicate as train_classifier
 from pipeline.classifier.training import ClassifierConfig, Material
 from pipeline.compute import run_replicates
-from pipeline.gan.networks import Generator
+from pipeline.gan.networks.registry import new_generator
 from pipeline.gan.recipe import load_recipe
 from pipeline.gan.replicate import train_replicate as train_gan
 from pipeline.gan.sampling import class_balanced
@@ -66,7 +66,7 @@ def generated(
     ]
     sets = []
     for number, result in enumerate(run_replicates(train_gan, jobs, params.compute, recipe, steps * len(jobs))):
-        generator = Generator(parts[0].subset.shape, len(classes), design.networks)
+        generator = new_generator(parts[0].subset.shape, len(classes), design.networks)
         arrays_to_network(generator, result["weights"])
         sets.append(class_balanced(generator, classes, params.generate.per_class, derive(seed, "generate", number)))
     return sets
@@ -148,6 +148,8 @@ def main() -> None:
     if arguments.what == "gan":
         arms = [arm for arm in arms if arm.synthetic == "gan"]
     steps, tables = arguments.steps or params.gan.steps, []
+    if steps is None:
+        parser.error("gan.steps of params.yaml is null: give --steps")
     for recipe, gan_changes in itertools.product(arguments.recipes, arguments.set_recipe):
         needed = any(arm.synthetic == "gan" for arm in arms)
         synthetic = generated(params, recipe, gan_changes, steps, parts, arguments.seed) if needed else []

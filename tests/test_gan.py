@@ -17,14 +17,18 @@ from pipeline.errors import InputError
 from pipeline.gan import training
 from pipeline.gan.health import history_to_health
 from pipeline.gan.losses import (
+    LOSSES,
     gradient_penalty,
+    interpolates_penalty,
     relativistic_discriminator_loss,
     relativistic_generator_loss,
     relativistic_turn,
+    share_of_pairs,
+    share_of_sides,
 )
-from pipeline.gan.networks import Discriminator, Generator, NetworksConfig
-from pipeline.gan.recipe import Recipe, load_recipe
-from pipeline.gan.replicate import GRID_COLUMNS, grid_steps, record_every, train_replicate
+from pipeline.gan.networks.folded import Config, Discriminator, Generator
+from pipeline.gan.recipe import GanConfig, Recipe, load_recipe
+from pipeline.gan.replicate import FRAMES, GRID_COLUMNS, frame_steps, grid_steps, record_every, train_replicate
 from pipeline.gan.sampling import CHUNK, class_balanced, generate, seeds_to_noise
 from pipeline.gan.training import MEASURED, MONITORED, Gan, learning_rate_factor, new_gan, train
 from pipeline.images import LabelledImages
@@ -33,14 +37,21 @@ from pipeline.transforms import Distortion
 from pipeline.weights import arrays_to_network, network_to_arrays
 
 CPU = torch.device("cpu")
-NETWORKS = NetworksConfig(latent=6, generator_width=4, discriminator_width=4)
+NETWORKS = Config(latent=6, generator_width=4, discriminator_width=4)
 RECIPE = Recipe(
     networks=NETWORKS,
+    loss="relativistic",
+    turns="together",
+    discriminator_steps=1,
+    generator_steps=1,
     batch_size=6,
-    learning_rate=0.01,
+    generator_rate=0.01,
+    discriminator_rate=0.01,
+    schedule="rise_and_fall",
     beta1=0.0,
     beta2=0.99,
     penalty=0.5,
+    penalty_kind="zero_centred",
     penalty_every=4,
     average=0.9,
     distort_reals=Distortion(),
@@ -90,6 +101,96 @@ class TestLosses:
 
     def test_the_turn_of_a_hopeless_generator_is_finite(self) -> None:
         assert relativistic_turn(torch.tensor([1e4]), torch.tensor([0.0])).isfinite().all()
+
+
+class TestLossesByHand:
+    """Scores of two reals and two fakes: 2 and -1, 1 and -3."""
+
+    real, fake = torch.tensor([2.0, -1.0]), torch.tensor([1.0, -3.0])
+
+    @staticmethod
+    def softplus(value: float) -> float:
+        return math.log(1 + math.exp(value))
+
+    def values(self, name: str) -> tuple[float, float, float]:
+        loss = LOSSES[name]
+        functions = (loss.discriminator, loss.generator, loss.accuracy)
+        discriminator, generator, accuracy = (function(self.real, self.fake).item() for function in functions)
+        return discriminator, generator, accuracy
+
+    def test_cross_entropy(self) -> None:
+        discriminator = (self.softplus(-2) + self.softplus(1)) / 2 + (self.softplus(1) + self.softplus(-3)) / 2
+        generator = (self.softplus(-1) + self.softplus(3)) / 2
+        assert self.values("cross_entropy") == pytest.approx((discriminator, generator, 0.5))
+
+    def test_hinge(self) -> None:
+        assert self.values("hinge") == pytest.approx(((0 + 2) / 2 + (2 + 0) / 2, 1, 0.5))
+
+    def test_least_squares(self) -> None:
+        discriminator = (1 + 4) / 2 / 2 + (4 + 4) / 2 / 2
+        assert self.values("least_squares") == pytest.approx((discriminator, (1 + 9) / 2 / 2, 0.5))
+
+    def test_wasserstein(self) -> None:
+        assert self.values("wasserstein") == pytest.approx((-1 - 0.5, 1, 1))
+
+    def test_the_optimum_of_each_is_where_it_should_be(self) -> None:
+        """At their own optimum (reals and fakes alike) the discriminator's loss has no slope at score 0."""
+        for name in ("relativistic", "cross_entropy", "hinge", "least_squares"):
+            scores = torch.zeros(4, requires_grad=True)
+            (slope,) = torch.autograd.grad(LOSSES[name].discriminator(scores, scores), scores)
+            torch.testing.assert_close(slope, torch.zeros(4))
+
+    @pytest.mark.parametrize("name", LOSSES)
+    def test_each_player_pulls_its_own_way(self, name: str) -> None:
+        real, fake = torch.tensor([0.5], requires_grad=True), torch.tensor([-0.5], requires_grad=True)
+        loss = LOSSES[name]
+        up, down = torch.autograd.grad(loss.discriminator(real, fake), (real, fake))
+        assert up < 0 < down, "the discriminator raises reals and lowers fakes"
+        (slope,) = torch.autograd.grad(loss.generator(real.detach(), fake), fake)
+        assert slope < 0, "the generator raises fakes"
+
+    def test_accuracy_counts_sides_or_pairs(self) -> None:
+        real, fake = torch.tensor([3.0, -1.0, 2.0, 0.5]), torch.tensor([1.0, -2.0, 4.0, -1.0])
+        assert share_of_sides(real, fake).item() == pytest.approx((3 / 4 + 2 / 4) / 2)
+        assert share_of_pairs(real, fake).item() == pytest.approx(3 / 4)
+
+
+class TestInterpolatesPenalty:
+    """Of a linear critic with weights w the slope is w everywhere: the penalty is (|w| - 1)^2."""
+
+    draws = torch.Generator().manual_seed(0)
+    reals, fakes = torch.randn(2, 5, 1, 3, 4, generator=draws)
+    labels = torch.tensor([0, 1, 2, 0, 1])
+
+    def penalty(self, critic: Any) -> Tensor:
+        return interpolates_penalty(critic, self.reals, self.fakes, self.labels, torch.Generator().manual_seed(3))
+
+    def test_of_a_linear_critic(self) -> None:
+        weights = torch.zeros(1, 3, 4)
+        weights[0, 0, 0], weights[0, 2, 3] = 3.0, 4.0  # |w| = 5
+        assert self.penalty(lambda x, _: (x * weights).sum((1, 2, 3))).item() == pytest.approx(16)
+        assert self.penalty(lambda x, _: (x * weights / 5).sum((1, 2, 3))).item() == pytest.approx(0, abs=1e-9)
+
+    def test_is_a_mean_over_pairs_each_with_its_own_label(self) -> None:
+        gain = torch.tensor([1.0, 2.0, 4.0]) / math.sqrt(12)  # slopes of 1, 2 and 4
+        penalty = self.penalty(lambda x, y: gain[y] * x.sum((1, 2, 3)))
+        assert penalty.item() == pytest.approx((0 + 1 + 9 + 0 + 1) / 5, rel=1e-5)
+
+    def test_lies_between_the_real_and_the_fake_at_a_place_of_each_pairs_own(self) -> None:
+        seen = []
+        self.penalty(lambda x, _: seen.append(x.detach()) or x.sum((1, 2, 3)))
+        shares = ((seen[0] - self.fakes) / (self.reals - self.fakes)).flatten(1)
+        assert (shares.std(1) < 1e-3).all(), "one share a pair"
+        assert ((shares >= 0) & (shares <= 1)).all()
+        assert shares[:, 0].std() > 0.1
+
+    def test_can_be_differentiated_by_the_weights_also_at_a_slope_of_0(self) -> None:
+        weights = torch.tensor(2.0, requires_grad=True)
+        penalty = self.penalty(lambda x, _: weights * x[:, 0, 0, 0])
+        assert torch.autograd.grad(penalty, weights)[0].item() == pytest.approx(2)  # of (w - 1)^2
+        flat = torch.tensor(0.0, requires_grad=True)
+        penalty = self.penalty(lambda x, _: flat * x[:, 0, 0, 0])
+        assert torch.autograd.grad(penalty, flat)[0].isfinite()
 
 
 class TestGradientPenalty:
@@ -180,22 +281,54 @@ class TestRecipe:
     @pytest.mark.parametrize(
         ("line", "message"),
         [
-            ("batch_size: 0", "batch_size: must be positive"),
-            ("learning_rate: -0.1", "learning_rate: must be positive"),
+            ("batch_size: 1", "batch_size: must be at least 2"),
+            ("generator_rate: -0.1", "generator_rate: must be positive"),
+            ("discriminator_rate: 0", "discriminator_rate: must be positive"),
+            ("loss: likelihood", "loss: unknown loss 'likelihood'; known losses: relativistic, cross_entropy, hinge, "),
+            ("loss: hinge", "turns: together goes with loss relativistic; set it to alternate"),
+            ("turns: never", "turns: must be one of together, alternate, got 'never'"),
+            ("discriminator_steps: 2", "turns: together makes one step of each player; set it to alternate"),
+            ("discriminator_steps: 0", "discriminator_steps: must be positive"),
+            ("generator_steps: 0", "generator_steps: must be positive"),
+            ("schedule: cosine", "schedule: must be one of constant, rise_and_fall, got 'cosine'"),
+            ("penalty_kind: l1", "penalty_kind: must be one of zero_centred, interpolates, got 'l1'"),
             ("beta1: 1", "beta1: must lie in [0, 1)"),
             ("beta2: -0.1", "beta2: must lie in [0, 1)"),
             ("penalty: -1", "penalty: must not be negative"),
             ("penalty_every: 0", "penalty_every: must be positive"),
             ("average: 1", "average: must lie in [0, 1)"),
             ("distort_reals: {rotate: -1}", "distort_reals.rotate: must not be negative"),
-            ("networks: {latent: 0, generator_width: 4, discriminator_width: 4}", "networks.latent: must be positive"),
+            ("networks: 4", "networks: expected a section of keys, got 4"),
             (
-                "networks: {latent: 4, generator_width: 0, discriminator_width: 4}",
+                "networks: {name: folding}",
+                "networks.name: unknown networks 'folding'; known networks: folded, dense, dense_conv, dcgan, dcgan64",
+            ),
+            ("networks: {name: folded, latent: 4}", "networks.generator_width: missing"),
+            (
+                "networks: {name: folded, latent: 0, generator_width: 4, discriminator_width: 4}",
+                "networks.latent: must be positive",
+            ),
+            (
+                "networks: {name: folded, latent: 4, generator_width: 0, discriminator_width: 4}",
                 "networks.generator_width: must be positive",
             ),
             (
-                "networks: {latent: 4, generator_width: 4, discriminator_width: 0}",
+                "networks: {name: folded, latent: 4, generator_width: 4, discriminator_width: 0}",
                 "networks.discriminator_width: must be positive",
+            ),
+            (
+                "networks: {name: dcgan64, latent: 4, width: 4, momentum: 0.9}",
+                "penalty: must be 0 for networks dcgan64, whose batch norm mixes the images of a batch",
+            ),
+            (
+                "networks: {name: dense, latent: 4, generator_widths: [], discriminator_widths: [3], dropout: 0.1, "
+                "momentum: 0.9}",
+                "networks.generator_widths: must name at least one",
+            ),
+            (
+                "networks: {name: dense, latent: 4, generator_widths: [3], discriminator_widths: [3], dropout: 1, "
+                "momentum: 0.9}",
+                "networks.dropout: must lie in [0, 1)",
             ),
             ("penalties: 1", "penalties: unknown key; did you mean penalty?"),
             ("average: high", "average: must be a number, got 'high'"),
@@ -214,6 +347,18 @@ class TestRecipe:
         assert str(tmp_path / "mine.yaml") in str(error.value)
         assert message in str(error.value)
         assert "\n" not in str(error.value)
+
+
+class TestLength:
+    @pytest.mark.parametrize(("images", "batch", "steps"), [(500, 32, 16), (500, 500, 1), (64, 32, 2), (3, 32, 1)])
+    def test_an_epoch_is_as_many_batches_as_hold_the_images(self, images: int, batch: int, steps: int) -> None:
+        assert GanConfig("any", steps=None, epochs=3).length(images, batch) == 3 * steps
+        assert GanConfig("any", steps=7, epochs=None).length(images, batch) == 7
+
+    def test_records_of_epochs_fall_on_whole_epochs(self) -> None:
+        assert GanConfig("any", None, 40).every(500, 32, records=40) == 16
+        assert GanConfig("any", None, 60).every(500, 32, records=40) == 32
+        assert GanConfig("any", 60, None).every(500, 32, records=40) is None
 
 
 class TestTraining:
@@ -289,13 +434,17 @@ class TestTraining:
     def test_records_say_everything_every_so_many_steps_and_at_the_end(self, toy: LabelledImages) -> None:
         _, history = trained(toy, RECIPE, 25, every=10)
         assert [record["step"] for record in history] == [10, 20, 25]
-        assert all(record.keys() == {"step", *MEASURED, "spread"} for record in history)
+        names = {"step", *MEASURED, "spread", "discriminator_accuracy", "epoch"}
+        assert all(record.keys() == names for record in history)
         assert all(math.isfinite(value) for record in history for value in record.values())
         assert all(record["penalty"] > 0 and record["spread"] > 0 for record in history)
         _, each = trained(toy, RECIPE, 25, every=1)
-        for name in MEASURED:
+        assert [record["epoch"] for record in history] == [2, 4, 5]  # of 30 images, in batches of 6
+        for name in (*MEASURED, "discriminator_accuracy"):
             expected = np.mean([record[name] for record in each[:10]])
             assert history[0][name] == pytest.approx(expected, rel=1e-4, abs=1e-6), name
+        assert len({record["discriminator_accuracy"] for record in each}) > 1
+        assert all(0 <= record["discriminator_accuracy"] <= 1 for record in each)
         assert trained(toy, changed(penalty=0.0), 2)[1][-1]["penalty"] == 0
 
     def test_thirty_steps_give_the_same_bytes_twice(self, toy: LabelledImages) -> None:
@@ -309,7 +458,7 @@ class TestTraining:
         assert weights_of(trained(toy, RECIPE, 3)[0]) != weights_of(trained(toy, changed(distort_reals=None), 3)[0])
 
     def test_a_diverged_training_stops_and_is_noticed(self, toy: LabelledImages) -> None:
-        _, history = trained(toy, changed(learning_rate=math.inf), 200)
+        _, history = trained(toy, changed(generator_rate=math.inf, discriminator_rate=math.inf), 200)
         assert history[-1]["step"] < 200
         assert not all(math.isfinite(value) for value in history[-1].values())
         health = history_to_health(3, history, monitored(toy), toy)
@@ -405,6 +554,33 @@ class TestReplicate:
         assert kept == sorted(set(kept))
         assert len(kept) == 5 or steps < 40
 
+    @pytest.mark.parametrize(("steps", "every"), [(1, None), (7, None), (41, None), (4400, None), (90, 9), (91, 9)])
+    def test_frames_fall_on_records_from_the_first_to_the_last(self, steps: int, every: int | None) -> None:
+        kept, stride = frame_steps(steps, every), every or record_every(steps)
+        recorded = [step for step in range(1, steps + 1) if step % stride == 0 or step == steps]
+        assert set(kept) <= set(recorded)
+        assert (kept[0], kept[-1]) == (recorded[0], steps)
+        assert kept == sorted(set(kept))
+        assert len(kept) == min(FRAMES, len(recorded))
+
+    def test_records_fall_where_they_are_asked_for(self, toy: LabelledImages) -> None:
+        result = train_replicate(toy, RECIPE, 20, 3, CPU, lambda _: None, every=5)
+        assert [record["step"] for record in result["history"]] == [5, 10, 15, 20]
+        assert list(result["grids"]) == grid_steps(20, 5) == [5, 10, 20]
+        assert len(result["frames"]) == 4
+
+    def test_too_much_for_the_memory_ends_in_one_line_that_says_what_to_lower(self, toy: LabelledImages) -> None:
+        huge = dataclasses.replace(NETWORKS, generator_width=10**15)  # more than any machine can address
+        with pytest.raises(InputError, match=r"^out of memory on the cpu; lower batch_size \(6\) or the widths of "):
+            train_replicate(toy, changed(networks=huge), 1, 3, CPU, lambda _: None)
+
+    def test_another_error_stays_what_it_is(self, toy: LabelledImages) -> None:
+        def fail(record: dict[str, float]) -> None:
+            raise RuntimeError("not about memory")
+
+        with pytest.raises(RuntimeError, match=r"^not about memory$"):
+            train_replicate(toy, RECIPE, 1, 3, CPU, fail)
+
     def test_one_replicate_gives_weights_history_and_grids(self, toy: LabelledImages) -> None:
         records: list[dict[str, float]] = []
         result, again = (
@@ -415,6 +591,9 @@ class TestReplicate:
         assert list(result["grids"]) == grid_steps(90)
         assert result["monitored"].shape == (3, MONITORED, 1, 8, 8)
         assert np.array_equal(result["grids"][90], result["monitored"][:, :GRID_COLUMNS])
+        assert result["frames"].shape == (FRAMES, 3, GRID_COLUMNS, 1, 8, 8)
+        assert np.array_equal(result["frames"][-1], result["grids"][90])
+        assert not np.array_equal(result["frames"][0], result["frames"][-1])
         assert not np.array_equal(result["grids"][90], result["grids"][grid_steps(90)[0]])
         for name, weights in result["weights"].items():
             assert weights.tobytes() == again["weights"][name].tobytes()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
+from pipeline.errors import InputError
 from pipeline.gan.recipe import Recipe
 from pipeline.gan.training import new_gan, new_monitor, train
 from pipeline.images import LabelledImages
@@ -15,18 +17,30 @@ from pipeline.weights import network_to_arrays
 
 RECORDS = 40  # records over a training
 GRIDS = 5  # picture grids over a training, spaced by a factor of about two
+FRAMES = 20  # of the animated grid over a training, evenly spaced
 GRID_COLUMNS = 10
-
-
-def grid_steps(steps: int) -> list[int]:
-    """The steps at which a picture grid is kept: the last record and those at a half, a quarter, ... of it."""
-    every = record_every(steps)
-    last = -(-steps // every)
-    return sorted({min(steps, max(1, last // 2**k) * every) for k in range(GRIDS)})
 
 
 def record_every(steps: int) -> int:
     return max(1, steps // RECORDS)
+
+
+def grid_steps(steps: int, every: int | None = None) -> list[int]:
+    """The steps at which a picture grid is kept: the last record and those at a half, a quarter, ... of it.
+
+    every: steps between two records, `record_every` if left out.
+    """
+    every = every or record_every(steps)
+    last = -(-steps // every)
+    return sorted({min(steps, max(1, last // 2**k) * every) for k in range(GRIDS)})
+
+
+def frame_steps(steps: int, every: int | None = None) -> list[int]:
+    """The steps at which the animated grid has a frame: records, evenly spaced, first and last included."""
+    every = every or record_every(steps)
+    last = -(-steps // every)
+    chosen = np.linspace(1, last, min(FRAMES, last)).round().astype(int)
+    return [min(steps, int(record) * every) for record in chosen]
 
 
 def train_replicate(
@@ -36,20 +50,56 @@ def train_replicate(
     seed: int,
     device: torch.device,
     report: Callable[[dict[str, float]], None],
+    every: int | None = None,
 ) -> dict[str, Any]:
-    """Train a GAN on `real` alone.
+    """Train a GAN on `real` alone; `every` so many steps there is a record, by default about RECORDS of them.
 
     Returns weights (the averaged generator's, NumPy arrays by name), history (records of `train`), grids (by step:
-    uint8 (classes, GRID_COLUMNS, C, H, W), the same noise each time) and monitored (the last of these, more columns).
+    uint8 (classes, GRID_COLUMNS, C, H, W), the same noise each time), frames (the same at `frame_steps`, stacked) and
+    monitored (the last of these, more columns). Raises InputError that says what to lower where memory runs out.
     """
+    try:
+        return _train_replicate(real, recipe, steps, seed, device, report, every or record_every(steps))
+    except RuntimeError as error:  # torch.OutOfMemoryError, a GPU's, is one too
+        if not _is_out_of_memory(error):
+            raise
+        raise InputError(
+            f"out of memory on the {device.type}; lower batch_size ({recipe.batch_size}) or the widths of the networks "
+            f"({recipe.networks.name}) in the recipe's file in conf/gan, or compute.workers"
+        ) from None
+
+
+def _train_replicate(
+    real: LabelledImages,
+    recipe: Recipe,
+    steps: int,
+    seed: int,
+    device: torch.device,
+    report: Callable[[dict[str, float]], None],
+    every: int,
+) -> dict[str, Any]:
     gan = new_gan(real.shape, len(real.classes), recipe, derive(seed, "weights"), device)
     monitor = new_monitor(gan, len(real.classes), seed)
-    history, grids, kept = [], {}, grid_steps(steps)
-    for record in train(gan, real, recipe, steps, seed, record_every(steps)):
+    history, grids, frames = [], {}, []
+    kept, framed = grid_steps(steps, every), frame_steps(steps, every)
+    monitored = np.empty(0, np.uint8)
+    for record in train(gan, real, recipe, steps, seed, every, monitor):
         report(record)
         history.append(record)
+        monitored = monitor.last.reshape(len(real.classes), -1, *real.shape)
         if record["step"] in kept:
-            images = monitor.images().reshape(len(real.classes), -1, *real.shape)
-            grids[int(record["step"])] = images[:, :GRID_COLUMNS]
-    monitored = monitor.images().reshape(len(real.classes), -1, *real.shape)
-    return {"weights": network_to_arrays(gan.average), "history": history, "grids": grids, "monitored": monitored}
+            grids[int(record["step"])] = monitored[:, :GRID_COLUMNS]
+        if record["step"] in framed:
+            frames.append(monitored[:, :GRID_COLUMNS])
+    return {
+        "weights": network_to_arrays(gan.average),
+        "history": history,
+        "grids": grids,
+        "frames": np.stack(frames),
+        "monitored": monitored,
+    }
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """A GPU's error has a type of its own, that of torch's allocator on a CPU has only its text."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)

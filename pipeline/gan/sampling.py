@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from pipeline.batches import to_bytes
-from pipeline.config import from_mapping
 from pipeline.errors import InputError
-from pipeline.gan.networks import Generator, NetworksConfig
+from pipeline.gan.networks.layers import Generator
+from pipeline.gan.networks.registry import mapping_to_networks, new_generator
 from pipeline.images import LabelledImages
 from pipeline.seeds import derive
 from pipeline.weights import load_weights
@@ -43,8 +43,8 @@ def load_generator(folder: Path, replicate: int) -> Trained:
         raise InputError(f"{path}: damaged ({error}); delete it and run `dvc repro`") from None
     channels, height, width = trained["shape"]
     classes = tuple(trained["classes"])
-    networks = from_mapping(NetworksConfig, trained["networks"], "networks")
-    generator = Generator((channels, height, width), len(classes), networks)
+    networks = mapping_to_networks(trained["networks"], f"{path}: networks")
+    generator = new_generator((channels, height, width), len(classes), networks).eval()
     load_weights(generator, folder / f"generator-{replicate}.safetensors")
     return Trained(generator, (channels, height, width), classes)
 

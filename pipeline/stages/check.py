@@ -19,7 +19,7 @@ from pipeline.comparison import CompareConfig
 from pipeline.compute import ComputeConfig
 from pipeline.config import from_mapping, require
 from pipeline.errors import InputError
-from pipeline.gan.networks import Generator
+from pipeline.gan.networks.registry import count_parameters
 from pipeline.gan.recipe import GanConfig, load_recipe
 from pipeline.quality.assessment import AssessConfig
 from pipeline.sources import DataConfig
@@ -85,7 +85,7 @@ def to_params(values: Mapping[str, Any]) -> Params:
     if not 0 < round(batch * share) < batch:
         raise InputError(f"arms.synthetic_share: {share} of a batch of {batch} leaves no synthetic or no real image")
     recipe, side = load_recipe(params.gan.recipe), params.data.image_size
-    Generator((1, side, side), 1, recipe.networks)  # refuses a size that it cannot make
+    count_parameters((1, side, side), 1, recipe.networks)  # refuses a size that the generator cannot make
     return params
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,18 @@ import pandas as pd
 from PIL import Image
 
 from pipeline.compute import ComputeConfig, describe, milliseconds_per_step, run_replicates
+from pipeline.errors import InputError
 from pipeline.gan.health import history_to_health
+from pipeline.gan.networks.registry import count_parameters, networks_to_mapping
 from pipeline.gan.recipe import GanConfig, load_recipe
-from pipeline.gan.replicate import grid_steps, train_replicate
+from pipeline.gan.replicate import RECORDS, grid_steps, train_replicate
 from pipeline.images import load, load_arrays
 from pipeline.seeds import derive
 from pipeline.stages.stage import Stage, run, whole_folder, write_csv, write_json
 from pipeline.weights import save_weights
+
+FRAME_MILLISECONDS = 200
+LAST_FRAME_MILLISECONDS = 2000
 
 
 def train_gan(stage: Stage) -> None:
@@ -25,19 +31,29 @@ def train_gan(stage: Stage) -> None:
     recipe = load_recipe(config.recipe)
     train = load(Path("artifacts/data/train.npz"))
     subsets = load_arrays(Path(f"artifacts/splits/{stage.budget}.npz"))["subsets"]
+    size = subsets.shape[1]  # images of each subset
+    steps = config.length(size, recipe.batch_size)
+    every = config.every(size, recipe.batch_size, RECORDS)
     jobs: list[dict[str, Any]] = [
         {
             "real": train.subset(indices),
             "recipe": recipe,
-            "steps": config.steps,
+            "steps": steps,
             "seed": derive(stage.value("study.seed"), "gan", stage.budget or 0, replicate),
+            "every": every,
         }
         for replicate, indices in enumerate(subsets)
     ]
     compute = stage.compute(ComputeConfig)
     stage.facts |= describe(compute, len(jobs))
-    results = run_replicates(train_replicate, jobs, compute, stage.name, config.steps * len(jobs))
-    stage.facts["milliseconds_per_step"] = milliseconds_per_step(results, config.steps)
+    try:
+        results = run_replicates(train_replicate, jobs, compute, stage.name, steps * len(jobs))
+    except BrokenProcessPool:
+        raise InputError(
+            "a worker process was killed, most likely for want of memory; lower compute.workers, or batch_size or the "
+            f"widths of the networks in conf/gan/{config.recipe}.yaml"
+        ) from None
+    stage.facts["milliseconds_per_step"] = milliseconds_per_step(results, steps)
     health = [
         history_to_health(replicate, result["history"], result["monitored"], job["real"])
         for replicate, (job, result) in enumerate(zip(jobs, results, strict=True))
@@ -49,29 +65,54 @@ def train_gan(stage: Stage) -> None:
             save_weights(folder / f"generator-{replicate}.safetensors", result["weights"])
             for step, images in result["grids"].items():
                 grid_to_png(images, folder / "grids" / f"replicate-{replicate}-step-{step:06d}.png")
-        history = [{"replicate": r, **record} for r, result in enumerate(results) for record in result["history"]]
-        write_csv(folder / "history.csv", pd.DataFrame(history))
+            grids_to_animation(result["frames"], folder / "grids" / f"replicate-{replicate}.png")
+        history = pd.DataFrame(
+            [{"replicate": r, **record} for r, result in enumerate(results) for record in result["history"]]
+        )
+        write_csv(folder / "history.csv", history)
+        write_csv(folder / "epochs.csv", history_to_epochs(history))
         write_json(folder / "health.json", {"replicates": [asdict(state) for state in health]})
         write_json(
             folder / "config.json",
             {
                 "recipe": config.recipe,
-                "steps": config.steps,
-                "networks": asdict(recipe.networks),
+                "steps": steps,
+                "networks": networks_to_mapping(recipe.networks),
+                "parameters": count_parameters(train.shape, len(train.classes), recipe.networks)._asdict(),
                 "shape": list(train.shape),
                 "classes": list(train.classes),
                 "replicates": len(results),
-                "grid_steps": grid_steps(config.steps),
+                "grid_steps": grid_steps(steps, every),
             },
         )
 
 
+def history_to_epochs(history: pd.DataFrame) -> pd.DataFrame:
+    """The records as the tables of `dcgan64` have them: losses and scores by epoch, and the mean of both scores."""
+    renamed = {"generator_loss": "Loss_g", "discriminator_loss": "Loss_d"}
+    columns = ["replicate", "epoch", *renamed, "real_score", "fake_score"]
+    table = history[columns].rename(columns=renamed)
+    return table.assign(mean_score=(table["real_score"] + table["fake_score"]) / 2)
+
+
 def grid_to_png(images: np.ndarray, path: Path) -> None:  # type: ignore[type-arg]
     """Write uint8 (rows, columns, C, H, W) as one picture, a row a class."""
-    rows, columns, channels, height, width = images.shape
-    picture = images.transpose(0, 3, 1, 4, 2).reshape(rows * height, columns * width, channels)
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture.squeeze(-1) if channels == 1 else picture).save(path)
+    _picture(images).save(path)
+
+
+def grids_to_animation(frames: np.ndarray, path: Path) -> None:  # type: ignore[type-arg]
+    """Write uint8 (frames, rows, columns, C, H, W) as an animated PNG that repeats and rests on its last frame."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    first, *rest = (_picture(images) for images in frames)
+    durations = [FRAME_MILLISECONDS] * len(rest) + [LAST_FRAME_MILLISECONDS]
+    first.save(path, save_all=True, append_images=rest, duration=durations, loop=0)
+
+
+def _picture(images: np.ndarray) -> Image.Image:  # type: ignore[type-arg]
+    rows, columns, channels, height, width = images.shape
+    pixels = images.transpose(0, 3, 1, 4, 2).reshape(rows * height, columns * width, channels)
+    return Image.fromarray(pixels.squeeze(-1) if channels == 1 else pixels)
 
 
 if __name__ == "__main__":

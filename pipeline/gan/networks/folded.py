@@ -1,4 +1,4 @@
-"""The convolutional pair: small enough for a CPU, without normalisation, as R3GAN's networks (Huang et al. 2024).
+"""The default pair: small enough for a CPU, without normalisation, as R3GAN's networks (Huang et al. 2024).
 
 Both work at a quarter of the image's side and fold 4x4 pixels into channels (Shi et al. 2016), in place of strided
 convolutions near the image: a CPU does three times as many steps in the same time, and that is worth more.
@@ -11,43 +11,40 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.config import require
-from pipeline.errors import InputError
+from pipeline.gan.networks import layers
+from pipeline.gan.networks.layers import NetworksConfig, require_multiple, require_numbers
 
 
 @dataclass(frozen=True)
-class NetworksConfig:
+class Config(NetworksConfig):
     """latent: size of the noise. generator_width, discriminator_width: channels at a quarter of the image's side."""
 
     latent: int
     generator_width: int
     discriminator_width: int
+    name: Literal["folded"] = "folded"
 
     def __post_init__(self) -> None:
-        require(self.latent > 0, "latent: must be positive")
-        require(self.generator_width > 0, "generator_width: must be positive")
-        require(self.discriminator_width > 0, "discriminator_width: must be positive")
+        require_numbers(self, widths=("latent", "generator_width", "discriminator_width"))
 
 
 FOLD = 4  # pixels along each side that become channels
 
 
-class Generator(nn.Module):
-    """Noise (N, latent) and labels (N,) to images (N, C, H, W) in [-1, 1]; H and W must be multiples of 4."""
+class Generator(layers.Generator):
+    """H and W must be multiples of 4. Labels enter as an embedding beside the noise, and as gains near the image."""
 
-    def __init__(self, shape: tuple[int, int, int], classes: int, config: NetworksConfig) -> None:
+    def __init__(self, shape: tuple[int, int, int], classes: int | None, config: Config) -> None:
         super().__init__()
+        require_multiple(shape, FOLD, "the pair `folded`")
         channels, height, width = shape
-        if height % FOLD or width % FOLD or min(height, width) < 8:
-            raise InputError(
-                f"data.image_size: the convolutional pair makes sides of 8, 12, 16, ... (multiples of {FOLD}), not "
-                f"{height}x{width}; set it to {max(8, round(height / FOLD) * FOLD)}"
-            )
+        classes = classes or 1
         self.latent = config.latent
         self.base = (config.generator_width, height // FOLD, width // FOLD)
         full = config.generator_width
@@ -70,12 +67,13 @@ class Generator(nn.Module):
         return torch.tanh(F.pixel_shuffle(self.paint(hidden), FOLD))  # (N, C, H, W)
 
 
-class Discriminator(nn.Module):
-    """Images (N, C, H, W) and labels (N,) to scores (N,), higher for real; labels enter by projection (Miyato 2018)."""
+class Discriminator(layers.Discriminator):
+    """Labels enter by projection (Miyato 2018). It draws nothing."""
 
-    def __init__(self, shape: tuple[int, int, int], classes: int, config: NetworksConfig) -> None:
+    def __init__(self, shape: tuple[int, int, int], classes: int | None, config: Config) -> None:
         super().__init__()
         channels, height, width = shape
+        classes = classes or 1
         full, features = config.discriminator_width, 2 * config.discriminator_width
         self.stem = nn.Conv2d(channels * FOLD**2, full, 3, padding=1)
         self.refine = nn.Conv2d(full, full, 3, padding=1)
@@ -88,7 +86,7 @@ class Discriminator(nn.Module):
         nn.init.normal_(self.label.weight, 0, 1 / math.sqrt(features))
         nn.init.normal_(self.score.weight, 0, 1 / math.sqrt(features))
 
-    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, images: Tensor, labels: Tensor, draws: torch.Generator | None = None) -> Tensor:
         hidden = _activate(self.stem(F.pixel_unshuffle(images, FOLD)))  # (N, full, H/4, W/4)
         hidden = (hidden + _activate(self.refine(hidden))) * math.sqrt(0.5)
         hidden = _activate(self.mix(_activate(self.last(hidden)).flatten(1)))  # (N, features)
