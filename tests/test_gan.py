@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from recording_adam import RecordingAdam
 from torch import Tensor
 
 from pipeline.batches import labels_to_batches, to_tensors
@@ -373,8 +374,11 @@ class TestTraining:
         assert (np.diff(factors[600:]) < 0).all()
 
     @pytest.mark.parametrize("every", [1, 4])
-    def test_one_step_has_the_gradients_of_separate_passes(self, every: int, toy: LabelledImages) -> None:
+    def test_one_step_has_the_gradients_of_separate_passes(
+        self, every: int, toy: LabelledImages, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Each player's loss from a pass of its own, R1 on the reals and R2 on the fakes, each gamma / 2."""
+        monkeypatch.setattr(training, "Adam", RecordingAdam)
         recipe, seed, classes = changed(distort_reals=None, penalty_every=every), 9, 3
         gan = new_gan(toy.shape, classes, recipe, seed)
         copy = new_gan(toy.shape, classes, recipe, seed)

@@ -14,12 +14,14 @@ import pytest
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from PIL import Image, ImageDraw
+from recording_adam import RecordingAdam
 from torch import nn
 
 from pipeline.batches import labels_to_batches, to_tensors
 from pipeline.errors import InputError
 from pipeline.feed import gather
 from pipeline.folders import folder_to_images
+from pipeline.gan import training
 from pipeline.gan.losses import LOSSES
 from pipeline.gan.networks import dcgan, dense, dense_conv
 from pipeline.gan.networks.layers import dropout, gaussian_noise
@@ -260,8 +262,11 @@ class TestTraining:
             )
 
     @pytest.mark.parametrize("loss", LOSSES)
-    def test_a_turn_has_the_gradients_of_its_loss(self, loss: str, toy: LabelledImages) -> None:
+    def test_a_turn_has_the_gradients_of_its_loss(
+        self, loss: str, toy: LabelledImages, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """One step of alternating turns against autograd on copies of the players, the generator's on fresh noise."""
+        monkeypatch.setattr(training, "Adam", RecordingAdam)
         chosen = recipe(
             "gan_mlp",
             loss=loss,
@@ -304,15 +309,14 @@ class TestTraining:
         self, discriminator_steps: int, generator_steps: int, moves: int, toy: LabelledImages
     ) -> None:
         """How many steps each player's Adam made in six batches."""
-        counts: dict[int, int] = {}
+        optimisers: list[RecordingAdam] = []
 
-        class Counting(torch.optim.Adam):
-            def step(self, closure: Any = None) -> Any:
-                counts[id(self)] = counts.get(id(self), 0) + 1
-                return super().step(closure)
+        def recording(*arguments: Any) -> RecordingAdam:
+            optimisers.append(RecordingAdam(*arguments))
+            return optimisers[-1]
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(torch.optim, "Adam", Counting)
+            patch.setattr(training, "Adam", recording)
             few_steps(
                 "gan_mlp",
                 toy,
@@ -320,7 +324,7 @@ class TestTraining:
                 discriminator_steps=discriminator_steps,
                 generator_steps=generator_steps,
             )
-        assert sorted(counts.values()) == sorted([6, moves])
+        assert [optimiser.made for optimiser in optimisers] == [moves, 6]
 
     def test_a_constant_schedule_keeps_the_rate(self, toy: LabelledImages) -> None:
         start = new_gan(toy.shape, 3, recipe("gan_mlp"), 1)

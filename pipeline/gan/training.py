@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.adam import Adam
 from pipeline.batches import labels_to_batches, to_bytes
 from pipeline.feed import gather
 from pipeline.gan.losses import LOSSES, gradient_penalty, interpolates_penalty
@@ -83,8 +84,8 @@ def train(
     monitor = monitor or new_monitor(gan, len(real.classes), seed)
     generator_weights: list[Tensor] = list(gan.generator.parameters())
     discriminator_weights: list[Tensor] = list(gan.discriminator.parameters())
-    generator_optimiser = _adam(generator_weights, recipe.generator_rate, recipe)
-    discriminator_optimiser = _adam(discriminator_weights, recipe.discriminator_rate, recipe)
+    generator_optimiser = Adam(generator_weights, (recipe.beta1, recipe.beta2))
+    discriminator_optimiser = Adam(discriminator_weights, (recipe.beta1, recipe.beta2))
     followed, following = _averaged(gan.generator), _averaged(gan.average)
 
     def judge(images: Tensor, classes: Tensor) -> Tensor:
@@ -99,8 +100,6 @@ def train(
     penalty = torch.zeros((), device=device)
     for step, (reals, classes) in enumerate(gather([(real, batches)], recipe.distort_reals, distortions, device), 1):
         factor = learning_rate_factor(step - 1, steps) if recipe.schedule == "rise_and_fall" else 1.0
-        generator_optimiser.param_groups[0]["lr"] = recipe.generator_rate * factor
-        discriminator_optimiser.param_groups[0]["lr"] = recipe.discriminator_rate * factor
         penalised = recipe.penalty > 0 and (step - 1) % recipe.penalty_every == 0
 
         # A batch of reals, distorted, and as many fakes of the same classes; if turns alternate, of a frozen generator.
@@ -140,11 +139,11 @@ def train(
                 for gradient, more in zip(discriminator_gradients, penalty_gradients, strict=True)
             ]
             penalty = penalty.detach()
-        _step(discriminator_optimiser, discriminator_weights, discriminator_gradients)
+        discriminator_optimiser.step(discriminator_gradients, recipe.discriminator_rate * factor)
 
         # The generator's step; or its turn, against a discriminator that has just stepped and now is frozen.
         if together:
-            _step(generator_optimiser, generator_weights, generator_gradients)
+            generator_optimiser.step(generator_gradients, recipe.generator_rate * factor)
         elif (step - 1) % recipe.discriminator_steps == 0:
             for _ in range(recipe.generator_steps):
                 against = real_scores.detach()
@@ -153,7 +152,7 @@ def train(
                         against = judge(reals, classes)
                 generator_loss = loss.generator(against, judge(fakes_of(classes), classes))
                 generator_gradients = torch.autograd.grad(generator_loss, generator_weights)
-                _step(generator_optimiser, generator_weights, generator_gradients)
+                generator_optimiser.step(generator_gradients, recipe.generator_rate * factor)
 
         # The average follows: weights, and batch norm's moving averages.
         decay = min(recipe.average, step / (step + 9))  # at first the average forgets faster
@@ -233,20 +232,10 @@ def learning_rate_factor(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / WARM_UP) * (1 - 0.9 * max(0.0, (step / steps - 0.3) / 0.7))
 
 
-def _adam(weights: Sequence[Tensor], rate: float, recipe: Recipe) -> torch.optim.Adam:
-    return torch.optim.Adam(weights, lr=rate, betas=(recipe.beta1, recipe.beta2), fused=True)
-
-
 def _averaged(network: Generator) -> list[Tensor]:
     """What the running average follows: weights, and the moving averages of batch norm (but not its counters)."""
     values = chain(network.parameters(), network.buffers())
     return [value for value in values if value.is_floating_point()]
-
-
-def _step(optimiser: torch.optim.Optimizer, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
-    for weight, gradient in zip(weights, gradients, strict=True):
-        weight.grad = gradient
-    optimiser.step()
 
 
 def _norm(gradients: Sequence[Tensor]) -> Tensor:
