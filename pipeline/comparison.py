@@ -103,30 +103,48 @@ class Interval(NamedTuple):
     p: float  # dual to the bounds: below 1 - confidence exactly when they exclude 0
 
 
-def differences_to_interval(d: NDArray[np.integer], confidence: float) -> Interval:
-    """Two-sided t-interval for the expected value of d (R, T), whole numbers; replicates and test images both random.
+class MeanSquares(NamedTuple):
+    """A table of differences in five numbers: all that its interval depends on."""
+
+    replicates: int
+    images: int
+    delta: float  # mean of the table
+    ms_r: float  # of the replicates
+    ms_t: float  # of the test images
+    ms_e: float  # of the rest
+
+
+def sums_to_mean_squares(rows: NDArray[np.integer], column_squares: int, squares: int, images: int) -> MeanSquares:
+    """rows: sums over the images of each replicate, (R,). column_squares: of the images' sums over the replicates, each
+    squared. squares: of the single differences. Whole numbers, so that a zero is exactly zero. R >= 2, T >= 2.
+    """
+    rows = rows.astype(np.int64)
+    R, T, total = len(rows), images, int(rows.sum())
+    by_row, by_column = R * int((rows**2).sum()), T * column_squares  # sums of squares times R T
+    rest = R * T * squares - by_row - by_column + total**2
+    return MeanSquares(
+        replicates=R,
+        images=T,
+        delta=total / (R * T),
+        ms_r=(by_row - total**2) / (R * T * (R - 1)),
+        ms_t=(by_column - total**2) / (R * T * (T - 1)),
+        ms_e=rest / (R * T * (R - 1) * (T - 1)),
+    )
+
+
+def mean_squares_to_interval(m: MeanSquares, confidence: float) -> Interval:
+    """Two-sided t-interval for the expected difference; replicates and test images both random.
 
         Var(mean) = (MS_R + MS_T - MS_E) / (R T),    a variance component below 0 taken as 0: MS_R, MS_T >= MS_E
 
-    with Satterthwaite's degrees of freedom. Bounds and p are NaN for R < 2; a constant table has width 0.
+    with Satterthwaite's degrees of freedom. A constant table has width 0.
     """
-    d = d.astype(np.int64)
-    (R, T), total = d.shape, int(d.sum())
-    delta = total / (R * T)
-    if R < 2:
-        return Interval(delta, math.nan, math.nan, math.nan)
-    # Sums of squares times R T are whole numbers, so that a zero is exactly zero.
-    rows, columns = R * int((d.sum(axis=1) ** 2).sum()), T * int((d.sum(axis=0) ** 2).sum())
-    rest = R * T * int((d**2).sum()) - rows - columns + total**2
-    ms_r = (rows - total**2) / (R * T * (R - 1))
-    ms_t = (columns - total**2) / (R * T * (T - 1))
-    ms_e = rest / (R * T * (R - 1) * (T - 1))
-
+    R, T, delta = m.replicates, m.images, m.delta
     # Replicates that agree by luck would give an interval narrower than their test images' own noise, so MS_R is at
     # least MS_E (and keeps its R - 1). Each term is a mean square, signed, and its degrees of freedom.
-    terms = [(max(ms_r, ms_e), R - 1)]
-    if ms_t > ms_e:
-        terms += [(ms_t, T - 1), (-ms_e, (R - 1) * (T - 1))]
+    terms = [(max(m.ms_r, m.ms_e), R - 1)]
+    if m.ms_t > m.ms_e:
+        terms += [(m.ms_t, T - 1), (-m.ms_e, (R - 1) * (T - 1))]
     variance = sum(ms for ms, _ in terms)
     if variance == 0:
         return Interval(delta, delta, delta, float(delta == 0))
@@ -134,6 +152,17 @@ def differences_to_interval(d: NDArray[np.integer], confidence: float) -> Interv
     error = math.sqrt(variance / (R * T))
     half = error * float(stats.t.ppf((1 + confidence) / 2, freedom))
     return Interval(delta, delta - half, delta + half, 2 * float(stats.t.sf(abs(delta) / error, freedom)))
+
+
+def differences_to_interval(d: NDArray[np.integer], confidence: float) -> Interval:
+    """`mean_squares_to_interval` of a table of differences d (R, T), whole numbers. Bounds and p are NaN for R < 2."""
+    d = d.astype(np.int64)
+    if len(d) < 2:
+        return Interval(int(d.sum()) / d.size, math.nan, math.nan, math.nan)
+    column_squares, squares = int((d.sum(axis=0) ** 2).sum()), int((d**2).sum())
+    return mean_squares_to_interval(
+        sums_to_mean_squares(d.sum(axis=1), column_squares, squares, d.shape[1]), confidence
+    )
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
