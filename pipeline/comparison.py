@@ -154,15 +154,17 @@ def mean_squares_to_interval(m: MeanSquares, confidence: float) -> Interval:
     return Interval(delta, delta - half, delta + half, 2 * float(stats.t.sf(abs(delta) / error, freedom)))
 
 
+def differences_to_mean_squares(d: NDArray[np.integer]) -> MeanSquares:
+    """Of a table of differences d (R, T), whole numbers; R >= 2, T >= 2."""
+    d = d.astype(np.int64)
+    return sums_to_mean_squares(d.sum(axis=1), int((d.sum(axis=0) ** 2).sum()), int((d**2).sum()), d.shape[1])
+
+
 def differences_to_interval(d: NDArray[np.integer], confidence: float) -> Interval:
     """`mean_squares_to_interval` of a table of differences d (R, T), whole numbers. Bounds and p are NaN for R < 2."""
-    d = d.astype(np.int64)
     if len(d) < 2:
-        return Interval(int(d.sum()) / d.size, math.nan, math.nan, math.nan)
-    column_squares, squares = int((d.sum(axis=0) ** 2).sum()), int((d**2).sum())
-    return mean_squares_to_interval(
-        sums_to_mean_squares(d.sum(axis=1), column_squares, squares, d.shape[1]), confidence
-    )
+        return Interval(int(d.astype(np.int64).sum()) / d.size, math.nan, math.nan, math.nan)
+    return mean_squares_to_interval(differences_to_mean_squares(d), confidence)
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
