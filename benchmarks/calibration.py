@@ -1,10 +1,10 @@
 """Is the verdict right when nothing is gained, and when something is? The instrument, measured.
 
-    python -m benchmarks.calibration simulate     # studies of known true delta; docs/calibration.csv, .md, images/calibration.png
+    python -m benchmarks.calibration simulate     # docs/calibration.csv, its tables in calibration.md, its picture
     python -m benchmarks.calibration estimate     # what `simulate` draws from: docs/calibration-model.json
-    python -m benchmarks.calibration real         # arms identical but for seed, trained for real; docs/calibration-real.csv
+    python -m benchmarks.calibration real         # two arms identical but for seed, trained: docs/calibration-real.csv
 
-`simulate` feeds pipeline.comparison with simulated studies whose true delta is known, and its rivals with the same ones.
+`simulate` feeds pipeline.comparison with simulated studies of known true delta, and its rivals with the same ones.
 `estimate` reads the moments of a real study out of its predictions (run `dvc repro` first); `simulate` needs only the
 file it wrote. `real` trains two arms that differ by their seed alone, on the development part, again and again.
 """
@@ -12,7 +12,6 @@ file it wrote. `real` trains two arms that differ by their seed alone, on the de
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 import time
@@ -416,7 +415,7 @@ def draw_picture(rows: pd.DataFrame, path: Path) -> None:
             ax.axhspan(93, 97, color="#dcebdc", zorder=0)
             ax.axhline(95, color="#5a8a5a", linewidth=1, zorder=1)
             for name, label in LABELS.items():
-                chosen = rows.query("scenario == @scenario and method == @name and true_delta == 0")
+                chosen = rows[(rows["scenario"] == scenario) & (rows["method"] == name) & (rows["true_delta"] == 0)]
                 chosen = chosen.set_index("replicates").loc[list(REPLICATES)]
                 width = 3 if name == "present" else 1.6
                 error = 2 * chosen["coverage_se"]
@@ -491,7 +490,7 @@ def main() -> None:
         elif asked.what == "report":
             report()
         else:
-            from benchmarks.again import real  # torch is slow to import
+            from benchmarks.twins import real  # torch is slow to import
 
             real(asked.repeats, asked.seed)
     except InputError as error:

@@ -6,10 +6,10 @@ are what one would try first, or what the literature on crossed random effects o
 - fixed_images: a t-interval over the replicates' deltas. It speaks of these very test images, not of fresh ones.
 - percentile, bca: bootstraps of the replicates by scipy.stats.bootstrap.
 - bootstrap_t: the studentised bootstrap of the replicates (Efron 1982; Hall 1988).
-- two_way: replicates and images resampled independently of each other, percentiles (Owen 2007, the pigeonhole bootstrap).
+- two_way: replicates and images resampled independently of each other, percentiles (Owen 2007: pigeonhole bootstrap).
 - hillis: as the project's, but with Hillis' (2007) degrees of freedom, and MS_R not held above MS_E.
-- mixed_model: both random effects by REML, whose balanced solution is known in closed form: a component below 0 is 0 and
-  its mean square is pooled with the rest; Satterthwaite's degrees of freedom.
+- mixed_model: both random effects by REML, whose balanced solution has a closed form: a component below 0 is 0 and its
+  mean square is pooled with the rest; Satterthwaite's degrees of freedom.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def hillis(studies: Studies, confidence: float) -> Bounds:
 
 def mixed_model(studies: Studies, confidence: float) -> Bounds:
     ms_r, ms_t, ms_e, R, T = _columns(studies)
-    df_r, df_t, df_e = R - 1.0, T - 1.0, (R - 1.0) * (T - 1.0)
+    df_r, df_t, df_e = np.full(len(ms_r), R - 1.0), T - 1.0, (R - 1.0) * (T - 1.0)
     # Pool whatever does not stand above the rest; with both below it, one mean square remains.
     low_r, low_t = ms_r < ms_e, ms_t < ms_e
     pooled = (ms_e * df_e + low_r * ms_r * df_r + low_t * ms_t * df_t) / (df_e + low_r * df_r + low_t * df_t)

@@ -29,8 +29,8 @@ Shape = Literal["normal", "failures", "heavy"]
 class Population:
     """arms: A names. accuracy: (A,), shares. image, replicate, rest: covariances (A, A) of the parts of the score.
 
-    shape: the law of what the last arm's replicate effect has beyond the other arms'. `failures`: a shifted exponential,
-    whose long side is the bad one (a GAN that sometimes fails; skewness -2). `heavy`: Student's t of 3 degrees.
+    shape: the law of what the last arm's replicate effect has beyond the other arms'. `failures`: an exponential whose
+    long side is the bad one (a GAN that sometimes fails; skewness -2). `heavy`: Student's t of 3 degrees.
     """
 
     arms: tuple[str, ...]
@@ -56,12 +56,12 @@ class Population:
 
     def thresholds(self, accuracy: Sequence[float] | Array) -> Array:
         """m_a (A,) at which the arms' expected accuracies over all images and subsets are `accuracy`, exactly."""
-        variance = sum(np.diag(matrix) for matrix in self.matrices)
+        variance = np.diag(self.image + self.replicate + self.rest)
         normal = stats.norm.ppf(accuracy) * np.sqrt(variance)
         if self.shape == "normal":
             return np.asarray(normal)
         # Only the last factor of the last arm is not normal; what is left of that arm's score is.
-        own = float(root(self.replicate)[-1, -1])
+        own = float(square_root(self.replicate)[-1, -1])
         others = float(np.sqrt(variance[-1] - own**2))
         nodes = quantiles(self.shape)
 
@@ -73,13 +73,13 @@ class Population:
     def scores(self, replicates: int, images: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """Scores less m_a of one study: (A, R, T). Its images and its replicates are fresh draws."""
         count = len(self.arms)
-        image = root(self.image) @ rng.standard_normal((count, images))
+        image = square_root(self.image) @ rng.standard_normal((count, images))
         factors = rng.standard_normal((count, replicates))
         if self.shape != "normal":
             factors[-1] = draw(self.shape, rng, replicates)
-        subset = root(self.replicate) @ factors
+        subset = square_root(self.replicate) @ factors
         rest = rng.standard_normal((count, replicates * images), dtype=np.float32)
-        mixed = (root(self.rest).astype(np.float32) @ rest).reshape(count, replicates, images)
+        mixed = (square_root(self.rest).astype(np.float32) @ rest).reshape(count, replicates, images)
         mixed += image.astype(np.float32)[:, None, :]
         mixed += subset.astype(np.float32)[:, :, None]
         return mixed
@@ -100,7 +100,7 @@ def quantiles(shape: Shape, count: int = 200_001) -> Array:
     return 1 - stats.expon.isf(middles) if shape == "failures" else stats.t.ppf(middles, 3) / np.sqrt(3)
 
 
-def root(matrix: Array) -> Array:
+def square_root(matrix: Array) -> Array:
     """Lower triangular L with L L' = matrix; a zero pivot gives a column of zeros."""
     lower = np.zeros_like(matrix)
     for j in range(len(matrix)):
