@@ -7,9 +7,10 @@ are what one would try first, or what the literature on crossed random effects o
 - percentile, bca: bootstraps of the replicates by scipy.stats.bootstrap.
 - bootstrap_t: the studentised bootstrap of the replicates (Efron 1982; Hall 1988).
 - two_way: replicates and images resampled independently of each other, percentiles (Owen 2007: pigeonhole bootstrap).
-- hillis: as the project's, but with Hillis' (2007) degrees of freedom, and MS_R not held above MS_E.
+- hillis: Hillis' (2007) for readers and cases: the same mean squares, a component of the replicates below 0 left so.
 - mixed_model: both random effects by REML, whose balanced solution has a closed form: a component below 0 is 0 and its
-  mean square is pooled with the rest; Satterthwaite's degrees of freedom.
+  mean square is pooled with the rest. Satterthwaite's degrees of freedom; the project's interval has two fewer.
+- floored: what the project had before: MS_R held above MS_E in place of pooling, Satterthwaite's degrees of freedom.
 """
 
 from __future__ import annotations
@@ -98,18 +99,28 @@ def hillis(studies: Studies, confidence: float) -> Bounds:
 
 def mixed_model(studies: Studies, confidence: float) -> Bounds:
     ms_r, ms_t, ms_e, R, T = _columns(studies)
-    df_r, df_t, df_e = np.full(len(ms_r), R - 1.0), T - 1.0, (R - 1.0) * (T - 1.0)
-    # Pool whatever does not stand above the rest; with both below it, one mean square remains.
-    low_r, low_t = ms_r < ms_e, ms_t < ms_e
-    pooled = (ms_e * df_e + low_r * ms_r * df_r + low_t * ms_t * df_t) / (df_e + low_r * df_r + low_t * df_t)
-    df_pooled = df_e + low_r * df_r + low_t * df_t
-    ms_r, df_r = np.where(low_r, pooled, ms_r), np.where(low_r, df_pooled, df_r)
-    excess = np.where(low_t, 0, ms_t - pooled)
-    total = ms_r + excess
-    spread = ms_r**2 / df_r + np.where(low_t, 0, ms_t**2 / df_t + pooled**2 / df_pooled)
-    # Where the replicates are pooled, MS_R - MS_E cancels and MS_T alone is left.
-    spread = np.where(low_r & ~low_t, ms_t**2 / df_t, spread)
+    df_r, df_t, df_e = R - 1.0, T - 1.0, (R - 1.0) * (T - 1.0)
+    with_r = (ms_e * df_e + ms_r * df_r) / (df_e + df_r)
+    with_t = (ms_e * df_e + ms_t * df_t) / (df_e + df_t)
+    everything = (ms_e * df_e + ms_r * df_r + ms_t * df_t) / (df_e + df_r + df_t)
+    # Which components are 0: that of the smaller mean square first.
+    r_first = ms_r <= ms_t
+    no_r = np.where(r_first, ms_r < ms_e, (ms_t < ms_e) & (ms_r < with_t) | (ms_t >= ms_e) & (ms_r < ms_e))
+    no_t = np.where(~r_first, ms_t < ms_e, (ms_r < ms_e) & (ms_t < with_r) | (ms_r >= ms_e) & (ms_t < ms_e))
+    cases = [no_r & no_t, no_r, no_t]
+    total = np.select(cases, [everything, ms_t, ms_r], ms_r + ms_t - ms_e)
+    both = ms_r**2 / df_r + ms_t**2 / df_t + ms_e**2 / df_e
+    spread = np.select(cases, [everything**2 / (df_e + df_r + df_t), ms_t**2 / df_t, ms_r**2 / df_r], both)
     return _t_bounds(studies.means.mean(axis=1), total / (R * T), total**2 / spread, confidence)
+
+
+def floored(studies: Studies, confidence: float) -> Bounds:
+    ms_r, ms_t, ms_e, R, T = _columns(studies)
+    held = np.maximum(ms_r, ms_e)
+    total = held + np.maximum(ms_t - ms_e, 0)
+    images = np.where(ms_t > ms_e, ms_t**2 / (T - 1) + ms_e**2 / ((R - 1) * (T - 1)), 0)
+    freedom = total**2 / (held**2 / (R - 1) + images)
+    return _t_bounds(studies.means.mean(axis=1), total / (R * T), freedom, confidence)
 
 
 Method = Callable[[Studies, float], Bounds]
@@ -121,6 +132,7 @@ METHODS: dict[str, Method] = {
     "bootstrap_t": bootstrap_t,
     "hillis": hillis,
     "mixed_model": mixed_model,
+    "floored": floored,
 }
 
 

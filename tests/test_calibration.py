@@ -245,6 +245,28 @@ def test_bootstraps_agree_with_theory_where_replicates_are_many(method: interval
     assert values.mean(axis=1) - low == pytest.approx(half, rel=0.15)
 
 
+def test_project_interval_is_the_mixed_model_with_two_degrees_fewer() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(200):
+        R, T, ms = int(rng.integers(2, 8)), int(rng.integers(2, 60)), rng.exponential(size=3)
+        studies = Studies(np.zeros((1, R)), [MeanSquares(R, T, 0.0, *ms)])
+        wide, narrow = (intervals.present(studies, level)[1][0] for level in (0.95, 0.5))
+        others = [intervals.mixed_model(studies, level)[1][0] for level in (0.95, 0.5)]
+        ratio = others[0] / others[1]  # the degrees of freedom, whatever the error
+        f = optimize.brentq(lambda f, r=ratio: stats.t.ppf(0.975, f) / stats.t.ppf(0.75, f) - r, 0.05, 1e6)
+        error = others[0] / stats.t.ppf(0.975, f)
+        assert wide == pytest.approx(error * stats.t.ppf(0.975, max(R - 1, f - 2)), rel=1e-5)
+        assert narrow == pytest.approx(error * stats.t.ppf(0.75, max(R - 1, f - 2)), rel=1e-5)
+
+
+def test_floored_is_the_one_worked_by_hand() -> None:
+    # MS_R 1 is held at MS_E 2; MS_T 5: total 5, df 25 / (4/3 + 25/99 + 4/297).
+    studies = Studies(np.zeros((1, 4)), [MeanSquares(4, 100, 0.0, 1.0, 5.0, 2.0)])
+    _, high = intervals.floored(studies, 0.95)
+    freedom = 25 / (4 / 3 + 25 / 99 + 4 / 297)
+    assert high[0] == pytest.approx(stats.t.ppf(0.975, freedom) * math.sqrt(5 / 400))
+
+
 # The page
 
 
