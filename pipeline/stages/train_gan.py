@@ -51,6 +51,7 @@ def train_gan(stage: Stage) -> None:
                 grid_to_png(images, folder / "grids" / f"replicate-{replicate}-step-{step:06d}.png")
         history = [{"replicate": r, **record} for r, result in enumerate(results) for record in result["history"]]
         write_csv(folder / "history.csv", pd.DataFrame(history))
+        write_json(folder / "inputs.json", [result["saw"] for result in results])
         write_json(folder / "health.json", {"replicates": [asdict(state) for state in health]})
         write_json(
             folder / "config.json",
