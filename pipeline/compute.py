@@ -22,6 +22,7 @@ import torch
 from pipeline.config import require
 from pipeline.errors import InputError
 from pipeline.progress import Elsewhere, Here, Progress, listening
+from pipeline.provenance import seen
 
 # Finished replicates, so that a killed stage takes up where it stopped; outside what DVC versions.
 CACHE = Path(".cache")
@@ -84,9 +85,9 @@ def run_replicates(
     """`function(**job, device=..., report=...)` for each of `jobs`, results in their order.
 
     function: at the top level of a module; takes `report`, to be called with a record of each stretch of its training,
-    and returns named arrays, to which "seconds" is added. steps: of all jobs together, for the progress shown under
-    `label`. A finished job is kept on disk under a hash of its arguments, of the loaded code of this package, and of
-    device and torch version, and is not computed again.
+    and returns named arrays, to which "seconds" is added, and "saw": the digests of the images that it was handed.
+    steps: of all jobs together, for the progress shown under `label`. A finished job is kept on disk under a hash of
+    its arguments, of the loaded code of this package, and of device and torch version, and is not computed again.
     """
     device, workers = resolve_device(config), resolve_workers(config, len(jobs))
     memory = joblib.Memory(CACHE, verbose=0)
@@ -137,7 +138,7 @@ def _call(
 ) -> Result:
     began = time.perf_counter()
     result = function(**job, device=torch.device(device), report=report)
-    return {**result, "seconds": time.perf_counter() - began}
+    return {**result, "seconds": time.perf_counter() - began, "saw": seen(job)}
 
 
 def _code_digest() -> str:

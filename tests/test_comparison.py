@@ -14,7 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from pipeline import comparison
-from pipeline.comparison import CompareConfig, Contrast, Predictions, differences_to_interval, sentence
+from pipeline.comparison import (
+    CompareConfig,
+    Contrast,
+    MeanSquares,
+    Predictions,
+    differences_to_interval,
+    mean_squares_to_interval,
+    sentence,
+)
 from pipeline.config import from_mapping
 from pipeline.errors import InputError
 
@@ -48,12 +56,21 @@ def test_interval_is_the_one_worked_by_hand() -> None:
     # Grand mean 1/3. Row means 2/3, 0:          SS_R = 3 (1/9 + 1/9)                = 2/3, MS_R = 2/3  (1 df)
     # Column means 1/2, 1, -1/2:                 SS_T = 2 (1/36 + 16/36 + 25/36)     = 7/3, MS_T = 7/6  (2 df)
     # Total 4 - 6/9 = 10/3, so                   SS_E = 10/3 - 2/3 - 7/3             = 1/3, MS_E = 1/6  (2 df)
-    # Var = (2/3 + 7/6 - 1/6) / 6 = 5/18;        df = (5/3)^2 / (4/9 + 49/72 + 1/72) = 200/82
+    # Var = (2/3 + 7/6 - 1/6) / 6 = 5/18; df = (5/3)^2 / (4/9 + 49/72 + 1/72) - 2 = 0.44, but R - 1 = 1 at least.
     interval = differences_to_interval(np.array([[1, 1, 0], [0, 1, -1]]), 0.95)
-    error, freedom = math.sqrt(5 / 18), 200 / 82
-    half = stats.t.ppf(0.975, freedom) * error
-    expected = (1 / 3, 1 / 3 - half, 1 / 3 + half, 2 * stats.t.sf(1 / 3 / error, freedom))
-    assert interval == pytest.approx(expected)
+    error = math.sqrt(5 / 18)
+    half = stats.t.ppf(0.975, 1) * error
+    assert interval == pytest.approx((1 / 3, 1 / 3 - half, 1 / 3 + half, 2 * stats.t.sf(1 / 3 / error, 1)))
+
+
+def test_degrees_of_freedom_are_satterthwaites_less_two() -> None:
+    # Var = (3 + 2 - 1) / 400; df = 4^2 / (9/3 + 4/99 + 1/297) - 2.
+    m = MeanSquares(replicates=4, images=100, delta=0.1, ms_r=3.0, ms_t=2.0, ms_e=1.0)
+    freedom = 16 / (3 + 4 / 99 + 1 / 297) - 2
+    assert freedom > 3
+    interval = mean_squares_to_interval(m, 0.9)
+    assert interval.high - 0.1 == pytest.approx(0.1 * stats.t.ppf(0.95, freedom))
+    assert interval.p == pytest.approx(2 * stats.t.sf(1, freedom))
 
 
 def test_without_an_image_component_it_is_the_paired_t_test() -> None:
@@ -64,10 +81,22 @@ def test_without_an_image_component_it_is_the_paired_t_test() -> None:
     assert differences_to_interval(d, 0.95) == pytest.approx((0.5, bounds.low, bounds.high, reference.pvalue))
 
 
+def test_without_a_replicate_component_the_images_alone_decide() -> None:
+    # MS_R = 0.5 is below MS_E = 1 and joins it; MS_T = 3 stays, with 99 degrees of freedom less two.
+    interval = mean_squares_to_interval(MeanSquares(4, 100, 0.0, ms_r=0.5, ms_t=3.0, ms_e=1.0), 0.95)
+    assert interval.high == pytest.approx(math.sqrt(3 / 400) * stats.t.ppf(0.975, 97))
+
+
 def test_replicates_that_agree_by_luck_do_not_make_a_certain_result() -> None:
-    # MS_R = MS_T = 0 but MS_E = 1: Var = 1/4 with 1 degree of freedom, whose 0.975 quantile is 12.706.
+    # MS_R = MS_T = 0 but MS_E = 1: all four cells are one sample, of mean square 1/3 with 3 degrees of freedom.
     interval = differences_to_interval(np.array([[1, 0], [0, 1]]), 0.95)
-    assert interval.high == pytest.approx(0.5 + 0.5 * 12.7062, abs=1e-4)
+    assert interval.high == pytest.approx(0.5 + math.sqrt(1 / 12) * stats.t.ppf(0.975, 1))  # 3 less two
+
+
+def test_the_smaller_mean_square_is_pooled_first() -> None:
+    # MS_T = 0 draws the rest from 1 to 0.75; MS_R = 0.9, below MS_E as it stood, is above that and counts.
+    interval = mean_squares_to_interval(MeanSquares(4, 100, 0.0, ms_r=0.9, ms_t=0.0, ms_e=1.0), 0.95)
+    assert interval.high == pytest.approx(math.sqrt(0.9 / 400) * stats.t.ppf(0.975, 3))
 
 
 @pytest.mark.parametrize(("value", "p"), [(0, 1.0), (1, 0.0), (-1, 0.0)])

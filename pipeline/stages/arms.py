@@ -14,7 +14,7 @@ from pipeline.classifier.training import ClassifierConfig, Material
 from pipeline.compute import ComputeConfig, describe, milliseconds_per_step, run_replicates
 from pipeline.images import LabelledImages, load_arrays, save_arrays
 from pipeline.seeds import derive
-from pipeline.stages.stage import Stage, whole_folder, write_csv
+from pipeline.stages.stage import Stage, whole_folder, write_csv, write_json
 from pipeline.subsets import check_disjoint
 
 
@@ -65,6 +65,8 @@ def train_arms(
             for arm in arms
         }
         save_arrays(folder / "predictions.npz", **predictions)
+        saw = {arm.name: [r["saw"] for (a, _), r in zip(keys, results, strict=True) if a is arm] for arm in arms}
+        write_json(folder / "inputs.json", saw)
         history = [
             {"arm": arm.name, "replicate": replicate, **record}
             for (arm, replicate), result in zip(keys, results, strict=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.comparison import (
     CompareConfig,
@@ -15,7 +16,9 @@ from pipeline.comparison import (
     predictions_to_mcnemar,
     predictions_to_recalls,
 )
+from pipeline.errors import InputError
 from pipeline.images import load_arrays
+from pipeline.stages.evidence import gather
 from pipeline.stages.stage import Stage, read_json, run, write_csv, write_json
 
 RESULTS = Path("results")
@@ -23,13 +26,17 @@ RESULTS = Path("results")
 
 def compare(stage: Stage) -> None:
     config = stage.config("compare", CompareConfig)
+    labels = read_labels()
+    provenance, breaks = gather(stage.value("study.budgets"), labels)
+    if breaks:
+        more = f" ({len(breaks)} breaks; `python -m pipeline.verify` lists them)" if len(breaks) > 1 else ""
+        raise InputError(f"leak: {breaks[0]}{more}; run `dvc repro -f` from the stage that wrote it")
     by_budget = {}
     for budget in stage.value("study.budgets"):
         arms: dict[str, np.ndarray] = {}  # type: ignore[type-arg]
         for kind in ("baseline", "augmented"):
             arms |= load_arrays(Path(f"artifacts/{kind}/{budget}/predictions.npz"))
         by_budget[budget] = {arm: predictions.astype(int) for arm, predictions in arms.items()}
-    labels = load_arrays(Path("artifacts/data/test_labels.npz"))["labels"]
     classes = read_json(Path("artifacts/data/summary.json"))["classes"]
     study = Predictions(by_budget, labels, classes)
     oracle = load_arrays(Path("artifacts/oracle/predictions.npz"))["predictions"].astype(int)
@@ -40,7 +47,13 @@ def compare(stage: Stage) -> None:
     write_csv(RESULTS / "mcnemar.csv", predictions_to_mcnemar(study, config))
     metrics = deltas_to_metrics(study, deltas, config, oracle)
     write_json(RESULTS / "metrics.json", metrics)
+    write_json(RESULTS / "provenance.json", provenance)
     print(f"compare: {metrics['primary']['sentence']}")
+
+
+def read_labels() -> NDArray[np.int64]:
+    """The test labels, (T,)."""
+    return load_arrays(Path("artifacts/data/test_labels.npz"))["labels"]
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ import torch
 from pipeline.config import require
 from pipeline.export import images_to_folder, images_to_idx
 from pipeline.gan.sampling import class_balanced, load_generator
+from pipeline.provenance import file_to_digest
 from pipeline.seeds import derive
-from pipeline.stages.stage import Stage, read_json, run, whole_folder
+from pipeline.stages.stage import Stage, read_json, run, whole_folder, write_json
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,11 @@ def generate(stage: Stage) -> None:
     replicates = read_json(stage.path("gan", "config.json"))["replicates"]
     # Sampling takes seconds, and one thread makes its bytes independent of the number of cores.
     torch.set_num_threads(1)
+    sources = [
+        {"generator": file_to_digest(stage.path("gan", f"generator-{r}.safetensors"))} for r in range(replicates)
+    ]
     with whole_folder(stage.path("synthetic")) as folder:
+        write_json(folder / "inputs.json", sources)
         for replicate in range(replicates):
             trained = load_generator(stage.path("gan"), replicate)
             seed = derive(stage.value("study.seed"), "generate", stage.budget or 0, replicate)

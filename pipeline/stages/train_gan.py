@@ -71,6 +71,7 @@ def train_gan(stage: Stage) -> None:
         )
         write_csv(folder / "history.csv", history)
         write_csv(folder / "epochs.csv", history_to_epochs(history))
+        write_json(folder / "inputs.json", [result["saw"] for result in results])
         write_json(folder / "health.json", {"replicates": [asdict(state) for state in health]})
         write_json(
             folder / "config.json",

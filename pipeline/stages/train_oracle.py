@@ -35,6 +35,7 @@ def train_oracle(stage: Stage) -> None:
             folder / "config.json", {"channels": train.shape[0], "classes": list(train.classes), "width": config.width}
         )
         save_arrays(folder / "predictions.npz", predictions=result["predictions"])
+        write_json(folder / "inputs.json", [result["saw"]])
         write_csv(folder / "history.csv", pd.DataFrame(result["history"]))
 
 

@@ -1,0 +1,324 @@
+"""The calibration study's arithmetic: the population it draws from, the rival intervals, its rows and its page."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import integrate, optimize, stats
+
+from benchmarks import calibration, intervals, twins
+from benchmarks.calibration import bounds_to_row, simulate_studies, write_blocks
+from benchmarks.intervals import Studies
+from benchmarks.population import Population, Shape, fit, moments, normal_covariance, population, possible, square_root
+from pipeline.classifier.training import ClassifierConfig
+from pipeline.comparison import (
+    MeanSquares,
+    Predictions,
+    differences_to_interval,
+    differences_to_mean_squares,
+)
+from pipeline.compute import ComputeConfig
+from pipeline.errors import InputError
+from pipeline.images import LabelledImages
+from pipeline.stages.stage import read_params
+
+SHAPES: tuple[Shape, ...] = ("normal", "failures", "heavy")
+
+
+def two_arms(shape: Shape = "normal", spread: float = 1) -> Population:
+    image = np.array([[0.7, 0.6], [0.6, 0.65]])
+    replicate = np.array([[0.04, 0.01], [0.01, 0.05]])
+    rest = np.array([[0.26, 0.1], [0.1, 0.3]])
+    arms = population(("real", "mine"), np.array([0.9, 0.92]), image, replicate, rest)
+    return arms.wider(spread, shape)
+
+
+# The population
+
+
+def test_covariance_of_two_signs_is_known() -> None:
+    # P(x < 0, y < 0) = 1/4 + arcsin(rho) / (2 pi): Sheppard 1899.
+    for rho in (-0.9, 0.0, 0.3, 0.99):
+        assert normal_covariance(0, 0, rho) == pytest.approx(math.asin(rho) / (2 * math.pi))
+    for h, k, rho in [(1.7, 1.2, 0.8), (-0.5, 2, -0.4), (2, 2, 0.05)]:
+        both = stats.multivariate_normal([0, 0], [[1, rho], [rho, 1]]).cdf([h, k])
+        assert normal_covariance(h, k, rho) == pytest.approx(both - stats.norm.cdf(h) * stats.norm.cdf(k), abs=1e-6)
+
+
+def test_moments_are_those_of_all_pairs_of_entries() -> None:
+    correct = np.random.default_rng(0).integers(0, 2, (2, 3, 4))
+    found = moments(correct)
+    sums: dict[str, list[int]] = {"both": [], "image": [], "replicate": [], "neither": []}
+    cells = list(itertools.product(range(3), range(4)))
+    for (r, t), (r2, t2) in itertools.product(cells, cells):
+        kind = {(True, True): "both", (False, True): "image", (True, False): "replicate"}.get((r == r2, t == t2))
+        sums[kind or "neither"].append(int(correct[0, r, t] * correct[1, r2, t2]))
+    means = {kind: np.mean(values) for kind, values in sums.items()}
+    for kind in ("both", "image", "replicate"):
+        assert found[kind][0, 1] == pytest.approx(means[kind] - means["neither"])
+    assert found["accuracy"] == pytest.approx(correct.mean(axis=(1, 2)))
+
+
+def test_the_fit_finds_the_population_that_was_drawn_from() -> None:
+    truth = two_arms()
+    scores = truth.scores(150, 6000, np.random.default_rng(0))
+    correct = (scores > -truth.thresholds(truth.accuracy)[:, None, None]).astype(np.int8)
+    found = fit(truth.arms, moments(correct))
+    assert found.accuracy == pytest.approx(truth.accuracy, abs=0.01)
+    assert found.image == pytest.approx(truth.image, abs=0.03)
+    assert found.replicate == pytest.approx(truth.replicate, abs=0.012)
+    assert found.rest == pytest.approx(truth.rest, abs=0.03)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_true_delta_is_the_one_asked_for(shape: Shape) -> None:
+    # The arm's own replicate effect is all that is not normal: integrate its density.
+    arms = two_arms(shape, 2)
+    m = arms.thresholds([0.9, 0.93])
+    own = square_root(arms.replicate)[1, 1]
+    others = math.sqrt(arms.image[1, 1] + arms.replicate[1, 1] + arms.rest[1, 1] - own**2)
+    densities = {
+        "normal": stats.norm.pdf,
+        "failures": lambda x: stats.expon.pdf(1 - x),
+        "heavy": lambda x: math.sqrt(3) * stats.t.pdf(math.sqrt(3) * x, 3),
+    }
+    upper = 1 if shape == "failures" else math.inf
+    accuracy, _ = integrate.quad(
+        lambda x: densities[shape](x) * stats.norm.cdf((m[1] + own * x) / others), -math.inf, upper
+    )
+    assert accuracy == pytest.approx(0.93, abs=2e-5)
+    total = arms.image[0, 0] + arms.replicate[0, 0] + arms.rest[0, 0]
+    assert stats.norm.cdf(m[0] / math.sqrt(total)) == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_simulated_studies_are_right_on_average(shape: Shape) -> None:
+    drawn = simulate_studies(two_arms(shape, 2), (0.0, 3.0), (4,), 200, 500, 0, seed=3)
+    for (delta, _), studies in drawn.studies.items():
+        means = 100 * studies.means.mean(axis=1)
+        assert abs(means.mean() - delta) < 4 * means.std() / math.sqrt(len(means))
+
+
+def test_components_below_0_become_0_and_the_others_stay() -> None:
+    assert possible(np.array([[2.0, 1], [1, 2]])).tolist() == [[2, 1], [1, 2]]
+    mended = possible(np.array([[1.0, 2], [2, 1]]))  # eigenvalues 3 and -1
+    assert mended == pytest.approx(np.array([[1.5, 1.5], [1.5, 1.5]]))
+    assert square_root(mended) @ square_root(mended).T == pytest.approx(mended)
+
+
+def test_the_committed_model_reproduces_its_own_mean_squares(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    everyone, model = calibration.read_model()
+    match = calibration.matched(everyone, model, 12, seed=0).set_index(["scenario", "figure"])
+    for name in ("ms_t", "ms_e", "discordant"):
+        row = match.loc[("gan", name)]
+        assert abs(row["real"] - row["simulated_mean"]) < 4 * row["simulated_sd"] / math.sqrt(12) + 0.01 * row["real"]
+
+
+# The studies
+
+
+def test_the_short_cut_by_sums_is_the_whole_table() -> None:
+    arms = two_arms()
+    drawn = simulate_studies(arms, (0.0, 2.0), (3, 5), 60, 4, 0, seed=8)
+    rng = np.random.default_rng(calibration.derive(8, "scores"))
+    for number in range(4):
+        scores = arms.scores(5, 60, rng)
+        for delta in (0.0, 2.0):
+            m = arms.thresholds([0.9, 0.9 + delta / 100])
+            right = (scores > -m[:, None, None]).astype(int)
+            for replicates in (3, 5):
+                d = right[1, :replicates] - right[0, :replicates]
+                studies = drawn.studies[delta, replicates]
+                assert studies.squares[number] == differences_to_mean_squares(d)
+                assert studies.means[number] == pytest.approx(d.mean(axis=1))
+                low, high = intervals.present(studies, 0.95)
+                assert (low[number], high[number]) == differences_to_interval(d, 0.95)[1:3]
+
+
+def test_rows_are_the_ones_counted_by_hand() -> None:
+    low, high = np.array([-0.1, 0.3, -2.0, np.nan]), np.array([0.2, 0.9, -1.0, np.nan])
+    row = bounds_to_row(low, high, 0.1)
+    assert row["coverage"] == 25 and row["truth_below"] == 25 and row["truth_above"] == 25
+    assert row["excludes_0"] == 50
+    assert [row[word] for word in ("helps", "hurts", "equivalent", "inconclusive")] == [25, 25, 25, 0]
+    assert row["width"] == pytest.approx((0.3 + 0.6 + 1.0) / 3)
+    assert row["coverage_se"] == pytest.approx(100 * math.sqrt(0.25 * 0.75 / 4))
+
+
+def test_the_family_counts_claims_through_the_real_comparison(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    table = calibration.family(calibration.read_model()[0], 3, seed=0)
+    assert set(table["replicates"]) == {4, 6, 10}
+    wide = table.pivot(index="replicates", columns="event", values="percent")
+    assert (wide["any_secondary_p_holm"] <= wide["any_secondary_unadjusted"]).all()
+    thirds = (3 * wide / 100).to_numpy()
+    assert thirds == pytest.approx(thirds.round())
+
+
+# Rival intervals
+
+
+def table_to_studies(*tables: NDArray[np.int64]) -> Studies:
+    return Studies(np.array([d.mean(axis=1) for d in tables]), [differences_to_mean_squares(d) for d in tables])
+
+
+def test_fixed_images_is_the_one_sample_t_interval() -> None:
+    d = np.random.default_rng(0).integers(-1, 2, (5, 40))
+    low, high = intervals.fixed_images(table_to_studies(d), 0.95)
+    reference = stats.ttest_1samp(d.mean(axis=1), 0).confidence_interval(0.95)
+    assert (low[0], high[0]) == pytest.approx((reference.low, reference.high))
+
+
+def test_hillis_is_the_one_worked_by_hand() -> None:
+    # MS_R 2, MS_T 5, MS_E 1: total 6, 3 degrees of freedom x (6 / 2)^2 = 27.
+    studies = Studies(np.zeros((1, 4)), [MeanSquares(4, 100, 0.0, 2.0, 5.0, 1.0)])
+    _, high = intervals.hillis(studies, 0.95)
+    assert high[0] == pytest.approx(stats.t.ppf(0.975, 27) * math.sqrt(6 / 400))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1.5, 1.0), (0.0, 1.0), (1.5, 0.0), (0.0, 0.0)])
+def test_mixed_model_is_reml(rows: float, columns: float) -> None:
+    rng = np.random.default_rng(4)
+    R, T = 4, 7
+    y = rows * rng.standard_normal((R, 1)) + columns * rng.standard_normal((1, T)) + rng.standard_normal((R, T))
+    if rows == 0:  # no spread of the rows at all: its component is below 0
+        y -= y.mean(axis=1, keepdims=True)
+    if columns == 0:
+        y -= y.mean(axis=0)
+    ones_r, ones_t, one = np.ones((R, R)), np.ones((T, T)), np.ones(R * T)
+
+    def covariance(s: NDArray[np.float64]) -> NDArray[np.float64]:
+        by_row, by_column = s[0] ** 2 * np.kron(np.eye(R), ones_t), s[1] ** 2 * np.kron(ones_r, np.eye(T))
+        return by_row + by_column + s[2] ** 2 * np.eye(R * T)
+
+    def loss(s: NDArray[np.float64]) -> float:
+        v = covariance(s)
+        inverse = np.linalg.inv(v)
+        weight = one @ inverse @ one
+        residual = y.ravel() - (one @ inverse @ y.ravel()) / weight
+        return float(np.linalg.slogdet(v)[1] + math.log(weight) + residual @ inverse @ residual)
+
+    best = optimize.minimize(loss, [1.0, 1.0, 1.0], method="Nelder-Mead", options={"maxiter": 4000, "xatol": 1e-7})
+    variance = 1 / (one @ np.linalg.inv(covariance(best.x)) @ one)
+    m = y.mean()
+    ms_r, ms_t = T * y.mean(axis=1).var(ddof=1), R * y.mean(axis=0).var(ddof=1)
+    rest = y - y.mean(axis=1, keepdims=True) - y.mean(axis=0) + m
+    ms_e = (rest**2).sum() / ((R - 1) * (T - 1))
+    studies = Studies(y.mean(axis=1)[None], [MeanSquares(R, T, m, ms_r, ms_t, ms_e)])
+    low, high = intervals.mixed_model(studies, 0.95)
+    narrow_low, narrow_high = intervals.mixed_model(studies, 0.5)
+    # Two confidences give the standard error and the degrees of freedom.
+    freedom = optimize.brentq(
+        lambda f: stats.t.ppf(0.975, f) / stats.t.ppf(0.75, f) - (high - low)[0] / (narrow_high - narrow_low)[0],
+        0.5,
+        1e4,
+    )
+    assert ((high - low)[0] / 2 / stats.t.ppf(0.975, freedom)) ** 2 == pytest.approx(variance, rel=1e-3)
+
+
+def test_two_way_is_the_bootstrap_of_rows_and_columns() -> None:
+    rng = np.random.default_rng(0)
+    d = (rng.random((4, 300)) < 0.1).astype(int) - (rng.random((4, 300)) < 0.05)
+    low, high = intervals.two_way(d, 0.95, rng, resamples=4000)
+    plain = [d[rng.integers(4, size=4)][:, rng.integers(300, size=300)].mean() for _ in range(4000)]
+    assert (low[0], high[0]) == pytest.approx(tuple(np.quantile(plain, [0.025, 0.975])), abs=0.005)
+
+
+def test_studentised_bootstrap_of_two_replicates_knows_nothing() -> None:
+    # Half of all resamples of two have no spread, and an infinite t.
+    low, high = intervals.bootstrap_t(Studies(np.array([[0.1, 0.3]]), []), 0.95)
+    assert (low[0], high[0]) == (-math.inf, math.inf)
+
+
+@pytest.mark.parametrize("method", [intervals.bootstrap_t, intervals.percentile, intervals.bca])
+def test_bootstraps_agree_with_theory_where_replicates_are_many(method: intervals.Method) -> None:
+    values = np.random.default_rng(1).standard_normal((3, 400))
+    low, high = method(Studies(values, []), 0.95)
+    half = 1.96 * values.std(axis=1, ddof=1) / 20
+    assert high - values.mean(axis=1) == pytest.approx(half, rel=0.15)
+    assert values.mean(axis=1) - low == pytest.approx(half, rel=0.15)
+
+
+def test_project_interval_is_the_mixed_model_with_two_degrees_fewer() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(200):
+        R, T, ms = int(rng.integers(2, 8)), int(rng.integers(2, 60)), rng.exponential(size=3)
+        studies = Studies(np.zeros((1, R)), [MeanSquares(R, T, 0.0, *ms)])
+        wide, narrow = (intervals.present(studies, level)[1][0] for level in (0.95, 0.5))
+        others = [intervals.mixed_model(studies, level)[1][0] for level in (0.95, 0.5)]
+        ratio = others[0] / others[1]  # the degrees of freedom, whatever the error
+        f = optimize.brentq(lambda f, r=ratio: stats.t.ppf(0.975, f) / stats.t.ppf(0.75, f) - r, 0.05, 1e6)
+        error = others[0] / stats.t.ppf(0.975, f)
+        assert wide == pytest.approx(error * stats.t.ppf(0.975, max(R - 1, f - 2)), rel=1e-5)
+        assert narrow == pytest.approx(error * stats.t.ppf(0.75, max(R - 1, f - 2)), rel=1e-5)
+
+
+def test_floored_is_the_one_worked_by_hand() -> None:
+    # MS_R 1 is held at MS_E 2; MS_T 5: total 5, df 25 / (4/3 + 25/99 + 4/297).
+    studies = Studies(np.zeros((1, 4)), [MeanSquares(4, 100, 0.0, 1.0, 5.0, 2.0)])
+    _, high = intervals.floored(studies, 0.95)
+    freedom = 25 / (4 / 3 + 25 / 99 + 4 / 297)
+    assert high[0] == pytest.approx(stats.t.ppf(0.975, freedom) * math.sqrt(5 / 400))
+
+
+# The page
+
+
+def test_blocks_are_replaced_and_the_words_stay(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- begin a -->\nold\n<!-- end a -->\nafter\n")
+    write_blocks(page, {"a": "new"})
+    write_blocks(page, {"a": "newer"})
+    assert page.read_text() == "before\n<!-- begin a -->\nnewer\n<!-- end a -->\nafter\n"
+    with pytest.raises(InputError, match="no place for b"):
+        write_blocks(page, {"b": "new"})
+
+
+def test_the_committed_page_shows_the_committed_rows(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    tables = [calibration.pd.read_csv(path) for path in (calibration.ROWS, calibration.MATCH, calibration.FAMILY)]
+    page = calibration.PAGE.read_text(encoding="utf-8")
+    for name, block in calibration.rows_to_blocks(*tables).items():
+        assert f"<!-- begin {name} -->\n{block}\n<!-- end {name} -->" in page, f"{name}: run `... calibration report`"
+
+
+# Twins
+
+
+def test_halves_share_no_image_and_hold_each_class_alike(digits: LabelledImages) -> None:
+    test, others = twins.halves(digits, 8, seed=0)
+    assert not set(test) & set(others) and len(test) + len(others) == len(digits)
+    assert np.bincount(digits.labels[test]).tolist() == [8] * 10
+    assert twins.halves(digits, 8, seed=1)[0].tolist() != test.tolist()
+
+
+def test_twins_train_from_different_seeds_and_are_remembered(
+    digits: LabelledImages, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = read_params(root / "params.yaml")["classifier"]
+    monkeypatch.setattr("pipeline.compute.CACHE", tmp_path)
+    config = ClassifierConfig(**{**settings, "steps": 3})
+    compute = ComputeConfig(device="cpu", workers=1)
+    study = twins.twin_study(digits, 3, 2, 10, config, compute, seed=4)
+    arms = study.by_budget[3]
+    assert arms["real"].shape == arms["again"].shape == (2, 100)
+    assert (arms["real"] != arms["again"]).any()
+    monkeypatch.setattr("pipeline.classifier.replicate.train", None)  # a second training would fail
+    again = twins.twin_study(digits, 3, 2, 10, config, compute, seed=4)
+    assert all((again.by_budget[3][arm] == arms[arm]).all() for arm in arms)
+
+
+def test_twins_row_and_summary() -> None:
+    right = np.zeros((2, 50), np.int64)
+    wrong = right.copy()
+    wrong[:, :5] = 1
+    row = twins.study_to_row(Predictions({20: {"real": wrong, "again": right}}, right[0], ("a", "b")))
+    assert (row["real"], row["again"], row["delta"]) == pytest.approx((90, 100, 10))
+    table = calibration.pd.DataFrame([row | {"ci_low": -1.0, "ci_high": 1.0, "delta": -10.0}, row | {"ci_low": 0.1}])
+    assert twins.summary(table).startswith("1 of 2 intervals exclude 0; mean delta +0.000 ± 10.000 points")

@@ -1,0 +1,321 @@
+"""Leaks are planted in a small study, which is then trained on them in earnest; each must be refused, and named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from toy_images import bright_corners
+
+from pipeline import verify
+from pipeline.batches import to_tensors
+from pipeline.errors import InputError
+from pipeline.gan.sampling import class_balanced, load_generator
+from pipeline.images import LabelledImages, load_arrays, save_arrays
+from pipeline.provenance import array_to_digest, differences, images_to_digest, seen
+from pipeline.stages import compare, generate, split, train_augmented, train_baseline, train_gan, train_oracle
+from pipeline.stages.assess import load_oracle
+from pipeline.stages.stage import Stage, read_json, read_params, write_json
+
+ROOT = Path(__file__).parent.parent
+BUDGET, REPLICATES = 2, 3
+SMALL: dict[str, dict[str, Any]] = {
+    "study": {"budgets": [BUDGET], "replicates": REPLICATES, "seed": 7},
+    "split": {"development_per_class": 4},
+    "oracle": {"width": 4, "steps": 4, "batch_size": 12},
+    "gan": {"steps": 2},
+    "generate": {"per_class": 6},
+    "classifier": {"width": 4, "steps": 2, "batch_size": 12},
+    "arms": {"copies_per_class": 4, "interpolated_per_class": 4},
+    "compare": {"primary": {"budget": BUDGET, "arm": "real+gan", "reference": "real"}},
+    "compute": {"device": "cpu", "workers": 1},
+}
+
+
+class Study:
+    """A study in the working folder, stage by stage as dvc.yaml has them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.params = read_params(ROOT / "params.yaml")
+        for section, values in SMALL.items():
+            self.params[section] |= values
+        (folder / "params.yaml").write_text(json.dumps(self.params))  # JSON is YAML
+        (folder / "conf").symlink_to(ROOT / "conf")
+
+    def data(self, train: LabelledImages, test: LabelledImages) -> None:
+        train.save(Path("artifacts/data/train.npz"))
+        save_arrays(Path("artifacts/data/test_images.npz"), pixels=test.pixels)
+        save_arrays(Path("artifacts/data/test_labels.npz"), labels=test.labels)
+        write_json(Path("artifacts/data/summary.json"), {"classes": list(train.classes)})
+
+    def run(self, *bodies: Callable[[Stage], None]) -> None:
+        for body in bodies:
+            name = body.__name__
+            budget = None if name in ("train_oracle", "compare") else BUDGET
+            body(Stage(name, budget, self.params, self.folder / "params.yaml"))
+
+    def rest(self) -> None:
+        """All that follows the GAN, but for the comparison."""
+        self.run(generate.generate, *CLASSIFIERS)
+
+    def refused(self, *texts: str) -> None:
+        """Stage compare refuses the study by one line that says each of `texts`, and writes no number."""
+        shutil.rmtree("results", ignore_errors=True)
+        with pytest.raises(InputError) as error:
+            self.run(compare.compare)
+        message = str(error.value)
+        assert message.startswith("leak: ") and "\n" not in message
+        assert all(text in message for text in texts), message
+        assert not Path("results").exists()
+
+
+CLASSIFIERS = (train_baseline.train_baseline, train_augmented.train_augmented)
+IMAGES = bright_corners(20, seed=3)
+TEST = bright_corners(6, seed=4)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        study = Study(folder)
+        study.data(IMAGES, TEST)
+        study.run(train_oracle.train_oracle, split.split, train_gan.train_gan)
+        study.rest()
+        study.run(compare.compare)
+    return folder
+
+
+@pytest.fixture
+def study(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    """A copy of the finished study to spoil; what is trained again on the same images comes from its cache."""
+    for name in ("artifacts", "results", ".cache"):
+        shutil.copytree(finished / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return Study(tmp_path)
+
+
+def subsets() -> np.ndarray:  # type: ignore[type-arg]
+    return load_arrays(Path(f"artifacts/splits/{BUDGET}.npz"))["subsets"]
+
+
+def verified(capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
+    capsys.readouterr()
+    status = verify.main()
+    return status, capsys.readouterr().out.splitlines()
+
+
+def test_a_sound_study_is_recorded_and_verified(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded = read_json(Path("results/provenance.json"))
+    assert recorded["data"]["training_images"] == images_to_digest(IMAGES) == recorded["oracle"]["real"]
+    replicate = recorded["budgets"][str(BUDGET)]["replicates"][1]
+    assert replicate["real"] == images_to_digest(IMAGES.subset(subsets()[1]))
+    arm = recorded["budgets"][str(BUDGET)]["arms"]["real+gan+classical"][1]
+    assert set(arm) == {"real", "synthetic", "test_pixels", "predictions"}
+    assert (arm["real"], arm["synthetic"]) == (replicate["real"], replicate["synthetic"])
+    assert "real" not in recorded["budgets"][str(BUDGET)]["arms"]["gan"][1]
+    assert verified(capsys) == (0, ["verify: every number saw what results/provenance.json says"])
+
+
+# Leaks, planted before the training
+
+
+def test_a_test_image_among_the_training_images(study: Study) -> None:
+    victim = int(subsets()[1][3])
+    pixels = IMAGES.pixels.copy()
+    pixels[victim] = TEST.pixels[5]
+    study.data(LabelledImages(pixels, IMAGES.labels, IMAGES.classes), TEST)
+    study.run(train_oracle.train_oracle, train_gan.train_gan)
+    study.rest()
+    study.refused(f"budget {BUDGET}: training image {victim} of replicate 1 is test image 5")
+
+
+def test_a_duplicate_image_in_two_subsets(study: Study) -> None:
+    one, other = int(subsets()[0][2]), int(subsets()[2][4])
+    pixels = IMAGES.pixels.copy()
+    pixels[other] = pixels[one]
+    study.data(LabelledImages(pixels, IMAGES.labels, IMAGES.classes), TEST)
+    study.run(train_oracle.train_oracle, train_gan.train_gan)
+    study.rest()
+    study.refused(f"training image {other} of replicate 2 is training image {one} of replicate 0")
+
+
+def test_a_duplicate_of_the_development_part(study: Study) -> None:
+    development = load_arrays(Path(f"artifacts/splits/{BUDGET}.npz"))["development"]
+    copy = int(subsets()[0][1])
+    pixels = IMAGES.pixels.copy()
+    pixels[copy] = pixels[development[3]]
+    study.data(LabelledImages(pixels, IMAGES.labels, IMAGES.classes), TEST)
+    study.run(train_oracle.train_oracle, train_gan.train_gan)
+    study.rest()
+    study.refused(f"training image {copy} of replicate 0 is image {development[3]} of the development part")
+
+
+def test_one_image_in_two_subsets_by_its_index(study: Study) -> None:
+    path = Path(f"artifacts/splits/{BUDGET}.npz")
+    arrays = load_arrays(path)
+    arrays["subsets"][1][0] = arrays["subsets"][0][0]
+    save_arrays(path, **arrays)
+    study.refused(f"training image {arrays['subsets'][0][0]} is in two subsets")
+
+
+def test_a_gan_trained_on_the_subset_of_another_replicate(study: Study) -> None:
+    path = Path(f"artifacts/splits/{BUDGET}.npz")
+    right = load_arrays(path)
+    save_arrays(path, subsets=right["subsets"][[1, 1, 2]], development=right["development"])
+    study.run(train_gan.train_gan)  # replicate 0 on the images of replicate 1
+    save_arrays(path, **right)
+    study.rest()
+    study.refused(f"budget {BUDGET}, replicate 0: its GAN saw the real subset of replicate 1")
+
+
+def test_a_classifier_trained_on_more_than_its_subset(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = [IMAGES.subset(np.append(indices, 0)) for indices in subsets()]
+    monkeypatch.setattr(train_baseline, "load_subsets", lambda *_: more)
+    study.run(train_baseline.train_baseline)
+    study.refused(f"budget {BUDGET}, replicate 0, arm real: its classifier saw images ", "no subset", "breaks")
+
+
+def filter_by_the_oracle() -> None:
+    """Of many digits of replicate 0, keep in each class those of which the oracle is surest."""
+    trained = load_generator(Path(f"artifacts/gan/{BUDGET}"), 0)
+    many = class_balanced(trained.generator, trained.classes, 60, seed=1)
+    logits = load_oracle(Path("artifacts/oracle"))(to_tensors(many, "cpu")[0])
+    sure = logits.softmax(1).detach().numpy()[np.arange(len(many)), many.labels]
+    order = [np.flatnonzero(many.labels == k)[np.argsort(-sure[many.labels == k])[:6]] for k in range(3)]
+    many.subset(np.concatenate(order)).save(Path(f"artifacts/synthetic/{BUDGET}/replicate-0.npz"))
+
+
+def test_a_filter_that_used_the_oracle_and_says_so(study: Study) -> None:
+    filter_by_the_oracle()
+    path = Path(f"artifacts/synthetic/{BUDGET}/inputs.json")
+    records = read_json(path)
+    records[0]["filter"] = read_json(Path("artifacts/oracle/inputs.json"))[0]["real"]
+    write_json(path, records)
+    study.run(train_augmented.train_augmented)
+    study.refused("replicate 0: the filter of its synthetic digits saw all training images, as the oracle does")
+
+
+def test_a_filter_on_the_same_subset_is_no_leak(study: Study) -> None:
+    path = Path(f"artifacts/synthetic/{BUDGET}/inputs.json")
+    records = read_json(path)
+    records[0]["filter"] = images_to_digest(IMAGES.subset(subsets()[0]))
+    write_json(path, records)
+    study.run(compare.compare)
+    assert "filter" in read_json(Path("results/provenance.json"))["budgets"][str(BUDGET)]["replicates"][0]
+
+
+def test_a_filter_that_says_nothing_is_found_by_drawing_again(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    filter_by_the_oracle()
+    study.run(train_augmented.train_augmented, compare.compare)  # every digest fits
+    status, lines = verified(capsys)
+    assert status == 1 and len(lines) == 2
+    assert f"budget {BUDGET}, replicate 0: " in lines[0] and "a filter that no record names" in lines[0]
+
+
+def test_synthetic_digits_of_another_replicate(study: Study) -> None:
+    folder = Path(f"artifacts/synthetic/{BUDGET}")
+    shutil.copy(folder / "replicate-1.npz", folder / "replicate-0.npz")
+    study.refused("replicate 0, arm real+gan: its classifier saw other synthetic digits than its replicate's")
+
+
+def test_a_generator_swapped_after_its_digits_were_drawn(study: Study) -> None:
+    folder = Path(f"artifacts/gan/{BUDGET}")
+    shutil.copy(folder / "generator-1.safetensors", folder / "generator-0.safetensors")
+    study.refused("replicate 0: its synthetic digits come from another generator than its GAN's")
+
+
+def test_predictions_of_other_images_than_the_test_images(study: Study) -> None:
+    save_arrays(Path("artifacts/data/test_images.npz"), pixels=TEST.pixels[::-1].copy())
+    study.refused("replicate 0, arm real: it predicted other images than the test images")
+
+
+def test_a_replicate_too_few(study: Study) -> None:
+    path = Path(f"artifacts/gan/{BUDGET}/inputs.json")
+    write_json(path, read_json(path)[:-1])
+    study.refused(f"budget {BUDGET}: a GAN for 2 replicates, but the split has 3")
+
+
+# Breaks, found by verify
+
+
+def test_verify_names_what_was_changed_after_the_comparison(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(f"artifacts/augmented/{BUDGET}/predictions.npz")
+    arrays = load_arrays(path)
+    arrays["real+gan"][2][0] = (arrays["real+gan"][2][0] + 1) % 3
+    save_arrays(path, **arrays)
+    status, lines = verified(capsys)
+    assert status == 1 and len(lines) == 2
+    assert lines[0].startswith(f"budgets, {BUDGET}, arms, real+gan 2, predictions: recorded ")
+    assert lines[1] == "verify: 1 breaks"
+
+
+def test_verify_names_changed_test_labels(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = TEST.labels.copy()
+    labels[0] = (labels[0] + 1) % 3
+    save_arrays(Path("artifacts/data/test_labels.npz"), labels=labels)
+    status, lines = verified(capsys)
+    assert status == 1
+    assert lines[0].startswith("data, test_labels: recorded ")
+
+
+def test_verify_gives_a_line_for_each_leak(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(f"artifacts/gan/{BUDGET}/inputs.json")
+    write_json(path, read_json(path)[1:] + read_json(path)[:1])
+    status, lines = verified(capsys)
+    assert status == 1
+    assert lines[:-1] == [
+        f"budget {BUDGET}, replicate {r}: its GAN saw the real subset of replicate {(r + 1) % 3}" for r in range(3)
+    ]
+
+
+def test_verify_says_what_is_missing(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(f"artifacts/gan/{BUDGET}/generator-1.safetensors").unlink()
+    assert verify.main() == 2
+    error = capsys.readouterr().err
+    assert error.startswith("verify: ") and "generator-1.safetensors: no such file" in error and error.count("\n") == 1
+
+
+# The arithmetic
+
+
+def test_a_digest_changes_with_all_that_it_stands_for() -> None:
+    images = bright_corners(2, seed=0)
+    other_pixels = images.pixels.copy()
+    other_pixels[0, 0, 0, 0] ^= 1
+    variants = [
+        images,
+        LabelledImages(other_pixels, images.labels, images.classes),
+        LabelledImages(images.pixels, (images.labels + 1) % 3, images.classes),
+        LabelledImages(images.pixels, images.labels, ("a", "b", "d")),
+        images.subset(np.arange(6)[::-1]),
+        images.subset(np.arange(5)),
+    ]
+    assert len({images_to_digest(variant) for variant in variants}) == len(variants)
+    assert images_to_digest(images.subset(np.arange(6))) == images_to_digest(images)
+    assert array_to_digest(np.array([1, 2], np.uint16)) == array_to_digest(np.array([1, 2], np.int32))
+    assert array_to_digest(np.array([[1, 2]])) != array_to_digest(np.array([1, 2]))
+
+
+def test_what_a_training_saw_is_found_in_its_arguments() -> None:
+    images = bright_corners(2, seed=0)
+    assert seen({"real": images, "steps": 3}) == {"real": images_to_digest(images)}
+    assert seen({"test_pixels": images.pixels}) == {"test_pixels": array_to_digest(images.pixels)}
+
+
+def test_differences_name_their_place() -> None:
+    stored = {"a": {"b": ["x", "y"]}, "gone": "z"}
+    found = {"a": {"b": ["x", "w"]}, "new": "v"}
+    assert list(differences(stored, stored)) == []
+    assert list(differences(stored, found)) == [
+        "a, b 1: recorded y, found w",
+        "gone: recorded z, found nothing",
+        "new: recorded nothing, found v",
+    ]
