@@ -29,7 +29,8 @@ def random_pixels(*shape: int, seed: int = 0) -> np.ndarray:  # type: ignore[typ
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_card_shows_the_mean_above_the_first_images(channels: int) -> None:
+def test_a_card_shows_the_mean_above_the_first_images(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "LIGHTER", np.inf)  # no loss, so that pixels can be compared
     images = LabelledImages(random_pixels(7, channels, 60, 50), np.array([0, 1, 0, 0, 1, 0, 0]), ("a", "b", "c"))
     cards = pictures.class_cards(images)  # images this large are not magnified, the mean is doubled
     own = images.pixels[images.labels == 0]
@@ -67,6 +68,16 @@ def test_a_film_is_thinned_and_ends_with_its_last_frame() -> None:
         greys.append(int(np.asarray(image.convert("L"))[10, 10]))
     assert greys == sorted(greys) and greys[0] < 5 and abs(greys[-1] - 6 * 39) < 5
     assert (np.asarray(decoded(still).convert("L")) == 6 * 39).all()
+
+
+def test_a_heavy_film_loses_frames_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = to_png(*random_pixels(30, 60, 80))
+    whole = pictures.film(content, "a film")
+    assert whole is not None and whole[0].width == 80
+    monkeypatch.setattr(pictures, "FILM", len(whole[0].src) // 8)
+    light = pictures.film(content, "a film")
+    assert light is not None and (light[0].width, light[0].height) == (40, 30)
+    assert len(light[0].src) < len(whole[0].src) / 4 and light[1].width == 80
 
 
 def test_a_picture_that_does_not_move_is_no_film() -> None:

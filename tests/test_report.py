@@ -494,7 +494,7 @@ def test_film_and_accuracy_of_the_discriminator(study: tuple[Path, dict[str, Any
     with Image.open(io.BytesIO(base64.b64decode(moving.split(",")[1]))) as image:
         assert image.n_frames == len(GRID_STEPS)  # type: ignore[attr-defined]
     with Image.open(io.BytesIO(base64.b64decode(still.split(",")[1]))) as image:
-        assert np.array_equal(np.asarray(image.convert("L")), np.asarray(stills[-1]))
+        assert np.abs(np.asarray(image.convert("L")).astype(int) - np.asarray(stills[-1])).mean() < 8  # the last one
 
 
 def test_table_for_the_terminal(study: tuple[Path, dict[str, Any]]) -> None:

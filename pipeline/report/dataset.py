@@ -55,6 +55,16 @@ def distribution_chart(counts: Counts, classes: Sequence[str]) -> Picture:
     return draw(paint, 0.6 + 0.21 * len(classes), f"Images of a class: {'; '.join(ends)}.", len(counts))
 
 
+def likeness(train: LabelledImages) -> str:
+    """One sentence on how to read the chart of the brightness."""
+    drawn = (
+        "A dashed line would follow its solid one"
+        if train.shape[0] == len(CHANNELS)
+        else ("The line would follow the area")
+    )
+    return f"{drawn} if a GAN were perfect; above it, GAN images have too many pixels of that brightness."
+
+
 def balance(counts: Counts) -> str:
     """One sentence on what the chart of the classes shows."""
     pool, subset = counts["training images"], counts["one subset"]
@@ -87,11 +97,12 @@ def brightness_chart(train: LabelledImages, synthetic: LabelledImages) -> Pictur
     def paint(axes: Axes) -> None:
         if len(real) != len(CHANNELS):
             axes.stairs(real[0], edges, fill=True, color=REAL, alpha=0.3, label="training images")
-            axes.stairs(made[0], edges, color=SYNTHETIC, linewidth=1.6, label="GAN images")
+            axes.stairs(made[0], edges, baseline=None, color=SYNTHETIC, linewidth=1.6, label="GAN images")
         else:
             for (name, colour), reals, fakes in zip(CHANNELS.items(), real, made, strict=True):
-                axes.stairs(reals, edges, color=colour, linewidth=1.4, label=f"{name}, training")
-                axes.stairs(fakes, edges, color=colour, linewidth=1.4, linestyle=(0, (2, 1.5)), label=f"{name}, GAN")
+                line: dict[str, Any] = {"color": colour, "linewidth": 1.4}
+                axes.stairs(reals, edges, baseline=None, label=f"{name}, training", **line)
+                axes.stairs(fakes, edges, baseline=None, linestyle=(0, (2, 1.5)), label=f"{name}, GAN", **line)
         axes.set_yscale("log")
         axes.set(xlim=(0, 256), xticks=[0, 64, 128, 192, 255], ylim=(_floor(real, made), 100))
         axes.set_xticklabels(["0\nblack", "64", "128", "192", "255\nfull"])

@@ -48,6 +48,7 @@ def study_to_page(study: Study) -> str:
         "typeset": words.typeset,
         "breaking": lambda text: Markup("+<wbr>").join(str(text).split("+")),
         "duration": words.duration,
+        "elided": words.elided,
     }
     primary = study.metrics["primary"]
     several = len(study.budgets) > 1
@@ -106,6 +107,7 @@ def _data(study: Study) -> dict[str, Any]:
         "dropped": sum(study.data["dropped"].values()),
         "balance": dataset.balance(counts),
         "classes": dataset.distribution_chart(counts, study.classes),
+        "likeness": dataset.likeness(study.train),
         "brightness": dataset.brightness_chart(study.train, synthetic),
         "cards": list(zip(study.classes, pictures.class_cards(study.train), strict=True)),
     }

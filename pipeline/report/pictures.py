@@ -17,8 +17,9 @@ SHOWN = 10  # images of a class in a strip
 SIDE = 56  # pixels; smaller images are magnified to about this, in whole steps
 GAP = 2
 PILE = 2  # rows and columns of samples below a mean image
-HEAVY = 100_000  # bytes of a still picture; one that is heavier is compressed with loss
+LIGHTER = 3  # times lighter must a picture be to be compressed with loss
 FRAMES = 24  # of a film at most
+FILM = 600_000  # bytes of a film, if fewer frames and half the size can do it
 Pixels = NDArray[np.uint8]
 
 
@@ -79,14 +80,16 @@ def film(content: bytes, alt: str) -> tuple[Picture, Picture] | None:
         raise InputError(f"{alt}: the PNG is damaged; delete it and run `dvc repro`") from None
     if len(frames) < 2:
         return None
-    # More of them early, when most is learnt.
-    kept = np.unique((np.linspace(0, 1, FRAMES) ** 1.5 * (len(frames) - 1)).round().astype(int)).tolist()
-    first, *rest = [frames[index] for index in kept]
-    times = [max(120, pause)] * len(rest) + [1500]  # the end stays for a while
-    file = io.BytesIO()
-    first.save(file, "WEBP", save_all=True, append_images=rest, duration=times, loop=0, quality=60, method=4)
-    moving = inline(file.getvalue(), "image/webp", alt, first.width, first.height)
-    return moving, _picture(frames[-1], alt)
+    for count, shrink in ((FRAMES, 1), (FRAMES // 2, 1), (FRAMES // 2, 2), (FRAMES // 4, 2)):
+        # More frames early, when most is learnt; the last one stays for a while.
+        kept = np.unique((np.linspace(0, 1, count) ** 1.5 * (len(frames) - 1)).round().astype(int)).tolist()
+        first, *rest = [frames[index].reduce(shrink) for index in kept]
+        times = [max(120, pause)] * len(rest) + [1500]
+        options = {"save_all": True, "append_images": rest, "duration": times, "loop": 0}
+        moving = _saved(first, "WEBP", quality=60, method=4, **options)
+        if len(moving) <= FILM:
+            break
+    return inline(moving, "image/webp", alt, first.width, first.height), _picture(frames[-1], alt)
 
 
 def _zoom(pixels: Pixels) -> int:
@@ -105,10 +108,9 @@ def _image(sheet: Pixels) -> Image.Image:
 
 
 def _picture(image: Image.Image, alt: str) -> Picture:
-    """As PNG; as WebP with little loss where that would be heavy, such as photographs in colour."""
-    content, kind = _saved(image, "PNG", optimize=True), "image/png"
-    if len(content) > HEAVY:
-        content, kind = _saved(image, "WEBP", quality=80, method=4), "image/webp"
+    """As PNG; as WebP with little loss where that is far lighter, as photographs in colour are."""
+    exact, light = _saved(image, "PNG", optimize=True), _saved(image, "WEBP", quality=80, method=4)
+    content, kind = (light, "image/webp") if LIGHTER * len(light) < len(exact) else (exact, "image/png")
     return inline(content, kind, alt, image.width, image.height)
 
 

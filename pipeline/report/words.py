@@ -58,8 +58,9 @@ def typeset(text: str) -> str:
 
 
 def elided(name: str, longest: int) -> str:
-    """A name that is too long loses its end: a-very-lo…"""
-    return name if len(name) <= longest else f"{name[: longest - 1]}…"
+    """A name that is too long loses its middle, as names often differ at their end: class-nu…er 12"""
+    end = longest // 3
+    return name if len(name) <= longest else f"{name[: longest - 1 - end]}…{name[-end:]}"
 
 
 def listed(names: Sequence[object]) -> str:
