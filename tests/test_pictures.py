@@ -20,7 +20,7 @@ def decoded(picture: Picture) -> Image.Image:
 def to_png(pixels: np.ndarray, *more: np.ndarray) -> bytes:  # type: ignore[type-arg]
     file = io.BytesIO()
     first, *rest = [Image.fromarray(frame) for frame in (pixels, *more)]
-    first.save(file, "PNG", save_all=bool(rest), append_images=rest, duration=50)
+    first.save(file, "PNG", save_all=bool(rest), append_images=rest, duration=[300] * len(rest) + [999])
     return file.getvalue()
 
 
@@ -62,6 +62,8 @@ def test_a_film_is_thinned_and_ends_with_its_last_frame() -> None:
     moving, still = shown
     image = decoded(moving)
     assert 15 < image.n_frames <= pictures.FRAMES  # type: ignore[attr-defined]
+    image.load()
+    assert image.info["duration"] == 300 and image.info["loop"] == 0
     greys = []
     for i in range(image.n_frames):  # type: ignore[attr-defined]
         image.seek(i)

@@ -483,11 +483,13 @@ def test_film_and_accuracy_of_the_discriminator(study: tuple[Path, dict[str, Any
     root = shutil.copytree(study[0], tmp_path / "copy")
     gan = root / "artifacts/gan/5"
     history = pd.read_csv(gan / "history.csv")
-    history.assign(discriminator_accuracy=0.75).to_csv(gan / "history.csv", index=False)
+    new = {"discriminator_accuracy": 0.75, "epoch": history["step"] * 32 / 50}
+    history.assign(**new).to_csv(gan / "history.csv", index=False)
     stills = [Image.open(gan / f"grids/replicate-0-step-{step:06d}.png") for step in GRID_STEPS]
     stills[0].save(gan / "grids/replicate-0.png", save_all=True, append_images=stills[1:], duration=100)
     shown = section(render(root, study[1]), "gan")
     assert "Discriminator&#39;s accuracy" in shown
+    assert [int(epoch) for epoch in re.findall(r">epoch (\d+)<", shown)] == [64, 192, 384, 640]
     film = shown.split("<picture>")[1].split("</picture>")[0]
     (still,), (moving,) = Page(film).values("srcset"), Page(film).values("src")
     assert 'media="(prefers-reduced-motion: reduce), print"' in film

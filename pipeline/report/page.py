@@ -116,10 +116,12 @@ def _data(study: Study) -> dict[str, Any]:
 def _learning(study: Study, budget: Budget) -> dict[str, Any]:
     """How replicate 0's GAN learnt: half a picture grid a step, and the film (of one budget, for the page's weight)."""
     alt = "Synthetic images of replicate 0's GAN, a row a class,"
+    own = budget.gan_history[budget.gan_history["replicate"] == 0].set_index("step")
+    epochs = own["epoch"].round().astype(int).to_dict() if "epoch" in own else {}  # older studies do not say
     shown = budget.film if budget.size == study.compare.primary.budget else None
     return {
         "grids": [
-            (step, pictures.grid(content, study.data["shape"][2], f"{alt} after {step} steps"))
+            (step, epochs.get(step), pictures.grid(content, study.data["shape"][2], f"{alt} after {step} steps"))
             for step, content in budget.grids
         ],
         "film": None if shown is None else pictures.film(shown, f"{alt} while it trained"),

@@ -74,17 +74,18 @@ def film(content: bytes, alt: str) -> tuple[Picture, Picture] | None:
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
+            pause = max(120, int(image.info.get("duration", 200)))  # milliseconds, of the first frame
             frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(image)]
-            pause = int(image.info.get("duration", 200))
     except (OSError, SyntaxError):  # Pillow's word for a broken chunk
         raise InputError(f"{alt}: the PNG is damaged; delete it and run `dvc repro`") from None
     if len(frames) < 2:
         return None
     for count, shrink in ((FRAMES, 1), (FRAMES // 2, 1), (FRAMES // 2, 2), (FRAMES // 4, 2)):
         # More frames early, when most is learnt; the last one stays for a while.
-        kept = np.unique((np.linspace(0, 1, count) ** 1.5 * (len(frames) - 1)).round().astype(int)).tolist()
+        curve = 1.5 if count < len(frames) else 1
+        kept = np.unique((np.linspace(0, 1, count) ** curve * (len(frames) - 1)).round().astype(int)).tolist()
         first, *rest = [frames[index].reduce(shrink) for index in kept]
-        times = [max(120, pause)] * len(rest) + [1500]
+        times = [pause] * len(rest) + [2000]
         options = {"save_all": True, "append_images": rest, "duration": times, "loop": 0}
         moving = _saved(first, "WEBP", quality=60, method=4, **options)
         if len(moving) <= FILM:
