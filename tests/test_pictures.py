@@ -63,7 +63,7 @@ def test_a_film_is_thinned_and_ends_with_its_last_frame() -> None:
     image = decoded(moving)
     assert 15 < image.n_frames <= pictures.FRAMES  # type: ignore[attr-defined]
     image.load()
-    assert image.info["duration"] == 300 and image.info["loop"] == 0
+    assert image.info["duration"] % 300 == 0 and image.info["loop"] == 0
     greys = []
     for i in range(image.n_frames):  # type: ignore[attr-defined]
         image.seek(i)

@@ -475,7 +475,8 @@ def test_unequal_effort_is_said(study: tuple[Path, dict[str, Any]]) -> None:
     assert "the arms were not trained for equally many steps: real 400, " in warning and "and gan 200." in warning
     efforts = {effort.arm: effort for effort in budget_to_efforts(unequal, short)}
     assert (efforts["gan"].steps, efforts["gan"].seen, efforts["gan"].seconds) == (200, 12_800, 6.0)  # its own 30 ms
-    assert efforts["real+gan"].seconds == 8.0  # its stage's mean
+    assert efforts["real+gan"].seconds == 8.0 and efforts["real+gan"].shared  # its stage's mean
+    assert not efforts["gan"].shared
 
 
 def test_film_and_accuracy_of_the_discriminator(study: tuple[Path, dict[str, Any]], html: str, tmp_path: Path) -> None:

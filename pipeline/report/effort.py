@@ -14,7 +14,7 @@ class Effort:
 
     steps: of the optimiser, the mean over replicates. same: all replicates took as many. real, synthetic: images of a
     batch. distorted: every batch afresh. rate: the highest learning rate. seconds: of a replicate, the mean; None where
-    the run's record does not say.
+    the run's record does not say. shared: they are a mean over all arms of the stage.
     """
 
     arm: str
@@ -25,6 +25,7 @@ class Effort:
     distorted: bool
     rate: float
     seconds: float | None
+    shared: bool
 
     @property
     def seen(self) -> int:
@@ -44,8 +45,8 @@ def budget_to_efforts(study: Study, budget: Budget) -> list[Effort]:
         # As classifier/training.py fills a batch: all of one kind, or a share of each.
         synthetic = 0 if sources == {"real"} else batch if "real" not in sources else round(batch * share)
         record = runs[f"{rows['stage'].iloc[0]}@{budget.size}"]
-        # A stage's mean over its arms, unless its record tells them apart.
-        milliseconds = record.get("milliseconds_per_step_by_arm", {}).get(arm, record.get("milliseconds_per_step"))
+        own = record.get("milliseconds_per_step_by_arm", {})  # not every record tells the arms apart
+        milliseconds = own.get(arm, record.get("milliseconds_per_step"))
         efforts.append(
             Effort(
                 arm=arm,
@@ -56,6 +57,7 @@ def budget_to_efforts(study: Study, budget: Budget) -> list[Effort]:
                 distorted="classical" in arm.split("+"),
                 rate=config["learning_rate"],
                 seconds=None if milliseconds is None else milliseconds * steps / 1000,
+                shared=arm not in own,
             )
         )
     return efforts
