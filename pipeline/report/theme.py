@@ -101,8 +101,8 @@ def draw(paint: Callable[..., None], height: float, alt: str, columns: int = 1, 
     # Laid out with a wide font, shown in the reader's own, which is narrower: nothing collides.
     svg = re.sub(r"font-family: 'DejaVu Sans'[^;\"]*;? ?", "", file.getvalue())
     svg = svg.replace("</style>", f"text{{font-family: {FONTS}}}</style>", 1)
-    # A hundredth of a point is fine enough, and no indent is read: half the bytes.
-    svg = re.sub(r"\n +", "\n", re.sub(r"(?<=\d\.\d\d)\d+", "", svg))
+    # A hundredth of a point is fine enough for places (not for what is written), and no indent is read: half the bytes.
+    svg = re.sub("<[^>]*>", lambda tag: re.sub(r"(?<=\d\.\d\d)\d+", "", tag[0]), re.sub(r"\n +", "\n", svg))
     return inline(svg.encode(), "image/svg+xml", alt, round(96 * width), round(96 * height))
 
 
