@@ -26,10 +26,12 @@ from pipeline import comparison, images, subsets
 from pipeline.config import from_mapping
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages
+from pipeline.report.dataset import class_counts
+from pipeline.report.effort import budget_to_efforts, is_equal
 from pipeline.report.page import write
 from pipeline.report.study import load_study
 from pipeline.report.tables import print_table
-from pipeline.report.words import copying, duration, signed, typeset
+from pipeline.report.words import copying, duration, signed, typeset, warnings
 
 RAW = Path(__file__).parents[1] / "datasets" / "MNIST" / "raw"
 # Mean accuracy at 50 a class, and how often two arms err together is left to chance and to each image's difficulty.
@@ -87,10 +89,11 @@ def make_study(
     train = train or digits(1500)
     params, artifacts = make_params(budgets, replicates), root / "artifacts"
     classes = list(train.classes)
-    per_class = {str(i): int(n) for i, n in enumerate(np.bincount(train.labels, minlength=len(classes)))}
+    per_class = dict(zip(classes, np.bincount(train.labels, minlength=len(classes)).tolist(), strict=True))
     facts = {"source": "mnist", "classes": classes, "shape": list(train.shape), "train": len(train), "test": tests}
     dropped = {"train_copies": 1, "test_copies": 0, "train_in_test": 2, "contradictory": 0}
-    facts |= {"train_per_class": per_class, "test_per_class": per_class, "dropped": dropped}
+    test_per_class = {name: tests // len(classes) for name in classes}
+    facts |= {"train_per_class": per_class, "test_per_class": test_per_class, "dropped": dropped}
     train.save(artifacts / "data/train.npz")
     write_json(artifacts / "data/summary.json", facts)
     make_results(root, params, classes, tests, rng)
@@ -224,7 +227,8 @@ def make_runs(folder: Path, budgets: Sequence[int]) -> None:
         versions = {"python": "3.12.3", "torch": "2.11.0", "torchvision": "0.26.0", "numpy": "2.3.1"}
         run = {"stage": name, "seconds": seconds.get(name.split("@")[0], 7.3), "finished": "2026-03-01T12:00:00+00:00"}
         run |= {"machine": machine, "versions": versions}
-        run |= {"device": "cpu", "workers": 2} if "train" in name else {}  # only stages that compute on one say so
+        if "train" in name:  # only stages that compute on a device say so
+            run |= {"device": "cpu", "workers": 2, "milliseconds_per_step": 20.0 if "augmented" in name else 10.0}
         write_json(folder / f"{name}.json", run)
 
 
@@ -242,7 +246,7 @@ def write_json(path: Path, value: Any) -> None:
 class Page(HTMLParser):
     """A page's tags, checked for balance as they come, and its text."""
 
-    VOID = ("meta", "img", "br", "wbr", "hr", "input", "link")
+    VOID = ("meta", "img", "br", "wbr", "hr", "input", "link", "source")
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -273,6 +277,11 @@ class Page(HTMLParser):
 def render(root: Path, params: dict[str, Any]) -> str:
     write(root, params["study"]["budgets"], params, root / "report")
     return (root / "report/index.html").read_text(encoding="utf-8")
+
+
+def section(html: str, name: str) -> str:
+    """A section of the page, without its heading."""
+    return html.split(f'<h2 id="{name}">')[1].split("</h2>")[1].split("<h2")[0]
 
 
 @pytest.fixture(scope="module")
@@ -309,7 +318,7 @@ def test_every_contrast_is_in_the_table(study: tuple[Path, dict[str, Any]], html
 
 def test_nothing_is_loaded(html: str) -> None:
     page = Page(html)
-    assert all(source.startswith("data:image/") for source in page.values("src"))
+    assert all(source.startswith("data:image/") for source in page.values("src") + page.values("srcset"))
     assert all(link.startswith("#") for link in page.values("href"))
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.tags}
     assert not re.search(r"url\(|@import|https?:", html)
@@ -390,9 +399,9 @@ def test_several_budgets_and_failed_gans(tmp_path: Path) -> None:
     html = render(tmp_path, make_study(tmp_path, (2, 20), 3, diverged=[1], collapsed=[2]))
     page = Page(html)
     assert "Delta against budget" in page.text
-    # One fold a budget in each of the seven sections that have them; only the primary contrast's is open.
+    # One fold a budget in each of the eight sections that have them; only the primary contrast's is open.
     folds = [attrs for tag, attrs in page.tags if tag == "details" and attrs.get("class") == "budget"]
-    assert [("open" in attrs) for attrs in folds] == 7 * [False, True]
+    assert [("open" in attrs) for attrs in folds] == 8 * [False, True]
     first = page.text.split("How much better or worse")[0]
     assert "At 20 images a class, 2 of 3 GANs failed, and count in every number: replicate 1 diverged" in first
     assert "replicate 2 collapsed (its images hardly differ from each other in classes 3 and 4)." in first
@@ -406,10 +415,89 @@ def test_one_replicate_in_colour(tmp_path: Path) -> None:
     page = Page(render(tmp_path, params))
     assert "A description only: no verdict on adding GAN images" in page.text
     assert "no interval" in page.text
-    assert not re.search(r"\bnan\b", page.text.split("Real beside synthetic")[0])  # where class nan first appears
+    assert not re.search(r"\bnan\b", page.text.split("The data")[0])  # where class nan first appears
     assert "<b>bold & brave</b>" in page.text  # as text, not as a tag
     assert "b" not in {tag for tag, _ in page.tags}
     assert "step 300" in page.text and "step 600" not in page.text  # it stopped at 500
+
+
+def test_three_classes_of_another_size(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    pixels = rng.integers(0, 256, size=(90, 3, 24, 16)).astype(np.uint8)
+    train = LabelledImages(pixels, rng.permutation(np.repeat([0, 1, 2], [40, 30, 20])), ("$x", "y_$", "z"))
+    page = Page(render(tmp_path, make_study(tmp_path, (4,), 2, train)))
+    assert "90 training images" in page.text and "16 × 24 colour pixels" in page.text
+    assert "The largest class has 2.0 times as many training images as the smallest; a replicate's subset has 4 of" in (
+        page.text
+    )
+    assert "The data" in page.text and "Equal effort" in page.text
+
+
+def test_the_data_section(html: str) -> None:
+    page, train = Page(section(html, "data")), digits(1500)
+    assert "1,500 training images 800 test images 10 classes 28 × 28 grey pixels 3 duplicates dropped" in page.text
+    assert "1 within the training images, 0 within the test images, 2 training images that are test images" in page.text
+    counts, alts = np.bincount(train.labels), page.values("alt")
+    assert f"training images {counts.min()} to {counts.max()}; test images 80 to 80; one subset 5 to 5." in alts[0]
+    black = 100 * (train.pixels < 8).mean()
+    assert f"the darkest of 32 bins holds {black:.0f} % in training images" in alts[1]
+    assert [alt.split(":")[0] for alt in alts[2:]] == [f"Class {name}" for name in range(10)]
+
+
+def test_test_images_are_counted_only_if_prepare_did(study: tuple[Path, dict[str, Any]]) -> None:
+    loaded = load_study(study[0], [5], study[1])
+    older = replace(loaded, data={key: value for key, value in loaded.data.items() if key != "test_per_class"})
+    names = ["training images", "test images", "one subset"]
+    assert list(class_counts(loaded, loaded.budgets[0])) == names
+    assert list(class_counts(older, loaded.budgets[0])) == names[::2]
+
+
+def test_every_arm_had_the_same_effort(html: str) -> None:
+    shown = section(html, "effort").split("<h3")[0]
+    rows = [Page(row).text.strip() for row in re.findall("<tr.*?</tr>", shown, re.DOTALL)][1:]
+    by_arm = dict(zip(SKILLS, rows, strict=True))
+    assert all(row.startswith(f"{arm} ") and " 25,600 400 " in row for arm, row in by_arm.items())  # 400 x 64
+    assert "Bars of one length" in shown and shown.count("width: 100.0%") == len(SKILLS)
+    assert by_arm["real+classical"].endswith("64 real, distorted afresh 0.01 4.0")  # seconds: 400 steps of 10 ms
+    assert by_arm["real+gan"].endswith("32 real + 32 synthetic 0.01 8.0")
+    assert by_arm["gan"].endswith("64 synthetic 0.01 8.0")
+    assert "1,000 steps, 10.0 s a replicate, which the other arms do without" in Page(shown).text
+
+
+def test_unequal_effort_is_said(study: tuple[Path, dict[str, Any]]) -> None:
+    loaded = load_study(study[0], [5], study[1])
+    history, record = loaded.budgets[0].classifier_history, {"milliseconds_per_step_by_arm": {"gan": 30.0}}
+    short = replace(loaded.budgets[0], classifier_history=history[(history["arm"] != "gan") | (history["step"] <= 200)])
+    runs = [(name, run | record if name == "train_augmented@5" else run) for name, run in loaded.runs]
+    unequal = replace(loaded, budgets=[short], runs=runs)
+    assert warnings(loaded) == [] and is_equal(budget_to_efforts(loaded, loaded.budgets[0]))
+    (warning,) = warnings(unequal)
+    assert "the arms were not trained for equally many steps: real 400, " in warning and "and gan 200." in warning
+    efforts = {effort.arm: effort for effort in budget_to_efforts(unequal, short)}
+    assert (efforts["gan"].steps, efforts["gan"].seen, efforts["gan"].seconds) == (200, 12_800, 6.0)  # its own 30 ms
+    assert efforts["real+gan"].seconds == 8.0 and efforts["real+gan"].shared  # its stage's mean
+    assert not efforts["gan"].shared
+
+
+def test_film_and_accuracy_of_the_discriminator(study: tuple[Path, dict[str, Any]], html: str, tmp_path: Path) -> None:
+    assert "<picture>" not in html and "Discriminator&#39;s accuracy" not in html  # an older study has neither
+    root = shutil.copytree(study[0], tmp_path / "copy")
+    gan = root / "artifacts/gan/5"
+    history = pd.read_csv(gan / "history.csv")
+    new = {"discriminator_accuracy": 0.75, "epoch": history["step"] * 32 / 50}
+    history.assign(**new).to_csv(gan / "history.csv", index=False)
+    stills = [Image.open(gan / f"grids/replicate-0-step-{step:06d}.png") for step in GRID_STEPS]
+    stills[0].save(gan / "grids/replicate-0.png", save_all=True, append_images=stills[1:], duration=100)
+    shown = section(render(root, study[1]), "gan")
+    assert "Discriminator&#39;s accuracy" in shown
+    assert [int(epoch) for epoch in re.findall(r">epoch (\d+)<", shown)] == [64, 192, 384, 640]
+    film = shown.split("<picture>")[1].split("</picture>")[0]
+    (still,), (moving,) = Page(film).values("srcset"), Page(film).values("src")
+    assert 'media="(prefers-reduced-motion: reduce), print"' in film
+    with Image.open(io.BytesIO(base64.b64decode(moving.split(",")[1]))) as image:
+        assert image.n_frames == len(GRID_STEPS)  # type: ignore[attr-defined]
+    with Image.open(io.BytesIO(base64.b64decode(still.split(",")[1]))) as image:
+        assert np.abs(np.asarray(image.convert("L")).astype(int) - np.asarray(stills[-1])).mean() < 8  # the last one
 
 
 def test_table_for_the_terminal(study: tuple[Path, dict[str, Any]]) -> None:

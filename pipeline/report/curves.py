@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,45 +12,83 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.report.study import Budget
-from pipeline.report.theme import ARM_COLOURS, DISCRIMINATOR, GENERATOR, INK, Picture, draw, logarithmic
+from pipeline.report.theme import (
+    ARM_COLOURS,
+    DISCRIMINATOR,
+    GENERATOR,
+    INK,
+    REAL,
+    SYNTHETIC,
+    Picture,
+    draw,
+    logarithmic,
+)
 
-HEIGHT = 2.7  # inches of a panel
+WIDTH, HEIGHT = 3.6, 2.4  # inches of a GAN's panel; three fit beside each other on a desk
+ACCURACY = "discriminator_accuracy"  # share of images, real and synthetic, that it takes for what they are
 POINTS = 80  # of a curve at most; more steps are averaged in groups
 
 
-def gan_curves(budget: Budget) -> dict[str, Picture]:
-    """Title -> panel: losses, scores, spread and gradients of every replicate's GAN, a line each."""
+@dataclass(frozen=True)
+class Panel:
+    """A chart with its title and a sentence that says what to see in it."""
+
+    title: str
+    note: str
+    picture: Picture
+
+
+def gan_curves(budget: Budget) -> list[Panel]:
+    """Losses, scores, the discriminator's accuracy (if recorded), spread and gradients, a line a replicate."""
     history = budget.gan_history
     real_spread = pd.Series([entry["spread_real"] for entry in budget.health], dtype=float).mean()
-    at = f"at {budget.size} images a class, by training step, a line a replicate"
     players = {"generator": GENERATOR, "discriminator": DISCRIMINATOR}
-    scores = {"real images": DISCRIMINATOR, "synthetic images": GENERATOR}
+    scores = {"real images": REAL, "synthetic images": SYNTHETIC}
     finite = {entry["replicate"] for entry in budget.health if entry["finite"]}
 
-    def panel(columns: Mapping[str, str], colours: Mapping[str, str], label: str) -> Picture:
+    def lines(columns: Mapping[str, str], colours: Mapping[str, str], label: str) -> Callable[[Axes], None]:
         def paint(axes: Axes) -> None:
             for name, column in columns.items():
                 _lines(axes, history, column, colours[name], name)
             axes.set_ylim(_limits(history, list(columns.values()), finite))
             _finish(axes, label)
 
-        return draw(paint, HEIGHT, f"{label[0].upper()}{label[1:]} of {' and '.join(columns)} {at}.")
+        return paint
+
+    def paint_accuracy(axes: Axes) -> None:
+        percent = history.assign(discriminator_accuracy=100 * history[ACCURACY])
+        _lines(axes, percent, ACCURACY, DISCRIMINATOR, "discriminator")
+        axes.axhline(50, color=INK, linestyle=(0, (4, 3)), linewidth=1.2, label="guessing")
+        low = percent[ACCURACY].min()
+        axes.set_ylim(bottom=min(45, low - 5) if np.isfinite(low) else 0, top=103)
+        _finish(axes, "percent told apart")
 
     def paint_spread(axes: Axes) -> None:
-        _lines(axes, history, "spread", GENERATOR, "synthetic images")
+        _lines(axes, history, "spread", SYNTHETIC, "synthetic images")
         if np.isfinite(real_spread):
-            axes.axhline(real_spread, color=DISCRIMINATOR, linestyle=(0, (4, 3)), linewidth=1.4, label="real images")
+            axes.axhline(real_spread, color=REAL, linestyle=(0, (4, 3)), linewidth=1.4, label="real images")
         axes.set_ylim(bottom=0)
         _finish(axes, "spread within a class")
 
-    return {
-        "Losses": panel({name: f"{name}_loss" for name in players}, players, "loss"),
-        "Discriminator's mean score": panel(
-            dict(zip(scores, ("real_score", "fake_score"), strict=True)), scores, "score"
-        ),
-        "Spread within a class": draw(paint_spread, HEIGHT, f"Spread of synthetic images {at}, and of real images."),
-        "Gradient norms": panel({name: f"{name}_gradient" for name in players}, players, "norm of gradients"),
-    }
+    by_player = {kind: {name: f"{name}_{kind}" for name in players} for kind in ("loss", "gradient")}
+    by_image = dict(zip(scores, ("real_score", "fake_score"), strict=True))
+    shown = [
+        ("Losses", "Level lines: neither player overruns the other.", lines(by_player["loss"], players, "loss")),
+        ("Discriminator's scores", "The closer the two, the harder synthetic images are to tell from real ones.",
+         lines(by_image, scores, "mean score")),
+        ("Discriminator's accuracy", "Near 50 %, it can only guess; at 100 %, every synthetic image gives itself away.",
+         paint_accuracy),
+        ("Spread within a class", "Should climb to the dashed line; near 0, all images of a class are alike.",
+         paint_spread),
+        ("Gradient norms", "Smooth is stable; a jump is not, and at 0 nothing is learnt any more.",
+         lines(by_player["gradient"], players, "norm of gradients")),
+    ]  # fmt: skip
+    at = f"at {budget.size} images a class, by training step, a line a replicate"
+    return [
+        Panel(title, note, draw(paint, HEIGHT, f"{title} {at}.", width=WIDTH))
+        for title, note, paint in shown
+        if paint is not paint_accuracy or ACCURACY in history
+    ]
 
 
 def classifier_curve(budget: Budget) -> Picture:

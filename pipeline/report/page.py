@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from pipeline.comparison import Contrast
-from pipeline.report import charts, curves, pictures, tables, words
+from pipeline.report import charts, curves, dataset, effort, pictures, tables, words
 from pipeline.report.study import Budget, Study, load_study
 from pipeline.report.summary import study_to_summary
 from pipeline.report.theme import MARKS, Picture
@@ -48,6 +48,7 @@ def study_to_page(study: Study) -> str:
         "typeset": words.typeset,
         "breaking": lambda text: Markup("+<wbr>").join(str(text).split("+")),
         "duration": words.duration,
+        "elided": words.elided,
     }
     primary = study.metrics["primary"]
     several = len(study.budgets) > 1
@@ -62,6 +63,7 @@ def study_to_page(study: Study) -> str:
         deltas=tables.deltas_to_text(study.deltas),
         several=several,
         trends=[charts.delta_trend(study), charts.accuracy_trend(study)] if several else [],
+        data=_data(study),
         quality=tables.quality_to_text(study),
         budgets=[_budget(study, budget) for budget in study.budgets],
         oracle_curve=curves.oracle_curve(study.oracle_history),
@@ -96,6 +98,50 @@ def _delta_panels(study: Study, size: int) -> list[tuple[str, Picture]]:
     return [(title, charts.deltas_chart(study, group, span)) for title, group in groups if len(group)]
 
 
+def _data(study: Study) -> dict[str, Any]:
+    """What the page shows of the data; the subset and the synthetic images are the primary budget's."""
+    budget = next(budget for budget in study.budgets if budget.size == study.compare.primary.budget)
+    counts, synthetic = dataset.class_counts(study, budget), budget.synthetic
+    return {
+        "size": budget.size,
+        "dropped": sum(study.data["dropped"].values()),
+        "balance": dataset.balance(counts),
+        "classes": dataset.distribution_chart(counts, study.classes),
+        "likeness": dataset.likeness(study.train),
+        "brightness": dataset.brightness_chart(study.train, synthetic),
+        "cards": list(zip(study.classes, pictures.class_cards(study.train), strict=True)),
+    }
+
+
+def _learning(study: Study, budget: Budget) -> dict[str, Any]:
+    """How replicate 0's GAN learnt: half a picture grid a step, and the film (of one budget, for the page's weight)."""
+    alt = "Synthetic images of replicate 0's GAN, a row a class,"
+    own = budget.gan_history[budget.gan_history["replicate"] == 0].set_index("step")
+    epochs = own["epoch"].round().astype(int).to_dict() if "epoch" in own else {}  # older studies do not say
+    shown = budget.film if budget.size == study.compare.primary.budget else None
+    return {
+        "grids": [
+            (step, epochs.get(step), pictures.grid(content, study.data["shape"][2], f"{alt} after {step} steps"))
+            for step, content in budget.grids
+        ],
+        "film": None if shown is None else pictures.film(shown, f"{alt} while it trained"),
+    }
+
+
+def _effort(study: Study, budget: Budget) -> dict[str, Any]:
+    """What each arm's training took, with the length of its bar in percent of the longest."""
+    efforts = effort.budget_to_efforts(study, budget)
+    longest = max(1, *(entry.seen for entry in efforts))
+    steps, seconds = effort.gan_effort(study, budget)
+    return {
+        "arms": [(entry, round(100 * entry.seen / longest, 2)) for entry in efforts],
+        "shared": any(entry.shared for entry in efforts),
+        "equal": effort.is_equal(efforts),
+        "gan_steps": steps,
+        "gan_seconds": seconds,
+    }
+
+
 def _budget(study: Study, budget: Budget) -> dict[str, Any]:
     """What the page shows of one budget."""
     copying, sentences = words.copying(budget)
@@ -127,11 +173,9 @@ def _budget(study: Study, budget: Budget) -> dict[str, Any]:
         "quality": tables.budget_quality_to_text(budget),
         "recalls": tables.recalls_to_heat(study, budget.size),
         "gan_curves": curves.gan_curves(budget),
-        "grids": [
-            (step, pictures.png(content, f"Synthetic images of replicate 0's GAN after {step} steps, a row a class"))
-            for step, content in budget.grids
-        ],
+        "learning": _learning(study, budget),
         "healthy": sum(bool(entry["healthy"]) for entry in budget.health),
+        "effort": _effort(study, budget),
         "classifier_curve": curves.classifier_curve(budget),
     }
 

@@ -29,7 +29,7 @@ class Budget:
     size: real images a class. split: budget, replicates, asked, digests. real, synthetic: of replicate 0.
     development: how many training images no study draws. health: one entry a replicate. grids: (step, PNG) of
     replicate 0's GAN while it trained. suspects: arrays synthetic, real (K, C, H, W), distance, distance_unused (K,).
-    classifier_history: arm, replicate, step, loss of every arm.
+    film: the animated PNG of these, if there is one. classifier_history: stage, arm, replicate, step, loss.
     """
 
     size: int
@@ -40,6 +40,7 @@ class Budget:
     gan_history: pd.DataFrame
     health: list[dict[str, Any]]
     grids: list[tuple[int, bytes]]
+    film: bytes | None
     quality: pd.DataFrame
     agreement: pd.DataFrame
     suspects: dict[str, NDArray[Any]]
@@ -48,7 +49,10 @@ class Budget:
 
 @dataclass(frozen=True)
 class Study:
-    """A finished study. runs: (name, record) of every stage that made an artifact, in the order of the pipeline."""
+    """A finished study.
+
+    train: all training images. runs: (name, record) of every stage that made an artifact, in the order of the pipeline.
+    """
 
     params: Mapping[str, Any]
     compare: CompareConfig
@@ -58,6 +62,7 @@ class Study:
     mcnemar: pd.DataFrame
     metrics: dict[str, Any]
     data: dict[str, Any]
+    train: LabelledImages
     oracle_history: pd.DataFrame
     budgets: list[Budget]
     runs: list[tuple[str, dict[str, Any]]]
@@ -88,6 +93,7 @@ def load_study(root: Path, budgets: Sequence[int], params: Mapping[str, Any]) ->
         mcnemar=_table(results / "mcnemar.csv"),
         metrics=_json(results / "metrics.json"),
         data=_json(artifacts / "data/summary.json"),
+        train=train,
         oracle_history=_table(artifacts / "oracle/history.csv"),
         budgets=parts,
         runs=[(name, _json(artifacts / f"runs/{name}.json")) for name in names],
@@ -101,6 +107,7 @@ def _load_budget(artifacts: Path, budget: int, train: LabelledImages) -> Budget:
     # A GAN that diverged stopped early: it has no pictures of the steps it never reached.
     last = history.loc[history["replicate"] == 0, "step"].max()
     steps = [step for step in _json(gan / "config.json")["grid_steps"] if step <= last]
+    film = gan / "grids/replicate-0.png"  # older studies have none
     return Budget(
         size=budget,
         split=_json(artifacts / f"splits/{budget}.json"),
@@ -110,11 +117,15 @@ def _load_budget(artifacts: Path, budget: int, train: LabelledImages) -> Budget:
         gan_history=history,
         health=_json(gan / "health.json")["replicates"],
         grids=[(step, _read(gan / f"grids/replicate-0-step-{step:06d}.png", Path.read_bytes)) for step in steps],
+        film=_read(film, Path.read_bytes) if film.exists() else None,
         quality=_table(artifacts / f"quality/{budget}/quality.csv"),
         agreement=_table(artifacts / f"quality/{budget}/agreement.csv"),
         suspects=load_arrays(artifacts / f"quality/{budget}/suspects.npz"),
         classifier_history=pd.concat(
-            [_table(artifacts / f"{part}/{budget}/history.csv") for part in ("baseline", "augmented")],
+            [
+                _table(artifacts / f"{part}/{budget}/history.csv").assign(stage=f"train_{part}")
+                for part in ("baseline", "augmented")
+            ],
             ignore_index=True,
         ),
     )

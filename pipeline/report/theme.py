@@ -29,6 +29,7 @@ ARM_COLOURS = {
     "gan": "#009E73",
 }
 GENERATOR, DISCRIMINATOR = "#D55E00", "#0072B2"
+SYNTHETIC, REAL = GENERATOR, DISCRIMINATOR  # images by kind; style.css has the same two
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # matplotlib brings it along, so that a figure is the same on every machine
@@ -50,6 +51,7 @@ STYLE: dict[Any, Any] = {
     "ytick.labelcolor": INK,
     "legend.frameon": False,
     "legend.fontsize": 8.5,
+    "text.parse_math": False,  # a class may be called $
     "svg.fonttype": "none",  # text stays text: smaller, sharper, found by a search
     "svg.hashsalt": "synthgain",  # the same figure gives the same bytes
 }
@@ -84,18 +86,24 @@ class Picture:
     height: int
 
 
-def draw(paint: Callable[[Axes], None], height: float, alt: str) -> Picture:
-    """Let `paint` draw one panel, `WIDTH` by `height` inches, as an SVG without date or random ids."""
+def draw(paint: Callable[..., None], height: float, alt: str, columns: int = 1, width: float = WIDTH) -> Picture:
+    """Let `paint` draw one panel, `width` by `height` inches, as an SVG without date or random ids.
+
+    paint: takes an Axes; with several `columns`, as many, side by side with the same rows.
+    """
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        paint(figure.subplots())
+        figure = Figure(figsize=(width, height), layout="constrained")
+        paint(*figure.subplots(1, columns, sharey=True, squeeze=False)[0])
         file = io.StringIO()
         figure.savefig(
             file, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
         )
     # Laid out with a wide font, shown in the reader's own, which is narrower: nothing collides.
-    svg = re.sub(r"'DejaVu Sans'[^;\"]*", FONTS, file.getvalue())
-    return inline(svg.encode(), "image/svg+xml", alt, round(96 * WIDTH), round(96 * height))
+    svg = re.sub(r"font-family: 'DejaVu Sans'[^;\"]*;? ?", "", file.getvalue())
+    svg = svg.replace("</style>", f"text{{font-family: {FONTS}}}</style>", 1)
+    # A hundredth of a point is fine enough for places (not for what is written), and no indent is read: half the bytes.
+    svg = re.sub("<[^>]*>", lambda tag: re.sub(r"(?<=\d\.\d\d)\d+", "", tag[0]), re.sub(r"\n +", "\n", svg))
+    return inline(svg.encode(), "image/svg+xml", alt, round(96 * width), round(96 * height))
 
 
 def inline(content: bytes, kind: str, alt: str, width: int, height: int) -> Picture:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.comparison import WORDS
+from pipeline.report.effort import budget_to_efforts, is_equal
 from pipeline.report.study import Budget, Study
 
 # Share of digits closer to the subset than to unused ones: between draws of both sets it differs by about this much.
@@ -56,6 +57,12 @@ def typeset(text: str) -> str:
     return re.sub(r"(?<=\d) (?=%|points)", "\u00a0", re.sub(r"(?<![\w.])-(?=\d)", "−", text))
 
 
+def elided(name: str, longest: int) -> str:
+    """A name that is too long loses its middle, as names often differ at their end: class-nu…er 12"""
+    end = longest // 3
+    return name if len(name) <= longest else f"{name[: longest - 1 - end]}…{name[-end:]}"
+
+
 def listed(names: Sequence[object]) -> str:
     """a; a and b; a, b and c."""
     *most, last = [str(name) for name in names]
@@ -78,7 +85,7 @@ def headline(primary: Mapping[str, Any]) -> str:
 
 
 def warnings(study: Study) -> list[str]:
-    """What a reader must know before any number: GANs that diverged or collapsed, replicates that are missing."""
+    """What a reader must know before any number: GANs that diverged or collapsed, missing replicates, unequal arms."""
     found = []
     for budget in study.budgets:
         where = f"At {budget.size} images a class"
@@ -90,6 +97,10 @@ def warnings(study: Study) -> list[str]:
         drawn, asked = budget.split["replicates"], budget.split["asked"]
         if drawn < asked:
             found.append(f"{where}, only {drawn} of {asked} replicates could be drawn from different real images.")
+        efforts = budget_to_efforts(study, budget)
+        if not is_equal(efforts):
+            steps = listed([f"{effort.arm} {effort.steps:,}" for effort in efforts])
+            found.append(f"{where}, the arms were not trained for equally many steps: {steps}.")
     return found
 
 

@@ -1,0 +1,75 @@
+"""Effort of each arm: the steps it took, the images it saw, how fast it learnt and how long that took."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.report.study import Budget, Study
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Of one arm at one budget.
+
+    steps: of the optimiser, the mean over replicates. same: all replicates took as many. real, synthetic: images of a
+    batch. distorted: every batch afresh. rate: the highest learning rate. seconds: of a replicate, the mean; None where
+    the run's record does not say. shared: they are a mean over all arms of the stage.
+    """
+
+    arm: str
+    steps: int
+    same: bool
+    real: int
+    synthetic: int
+    distorted: bool
+    rate: float
+    seconds: float | None
+    shared: bool
+
+    @property
+    def seen(self) -> int:
+        """Images seen in all, those that come again counted again."""
+        return self.steps * (self.real + self.synthetic)
+
+
+def budget_to_efforts(study: Study, budget: Budget) -> list[Effort]:
+    """What was trained at a budget, an entry an arm, in the study's order of arms."""
+    config, share = study.params["classifier"], study.params["arms"]["synthetic_share"]
+    runs, history, efforts = dict(study.runs), budget.classifier_history, []
+    for arm in study.budget_accuracies(budget.size).columns:
+        rows = history[history["arm"] == arm]
+        ends = rows.groupby("replicate")["step"].max()
+        steps, batch = round(ends.mean()), config["batch_size"]
+        sources = set(arm.split("+")) - {"classical"}
+        # As classifier/training.py fills a batch: all of one kind, or a share of each.
+        synthetic = 0 if sources == {"real"} else batch if "real" not in sources else round(batch * share)
+        record = runs[f"{rows['stage'].iloc[0]}@{budget.size}"]
+        own = record.get("milliseconds_per_step_by_arm", {})  # not every record tells the arms apart
+        milliseconds = own.get(arm, record.get("milliseconds_per_step"))
+        efforts.append(
+            Effort(
+                arm=arm,
+                steps=steps,
+                same=ends.nunique() == 1,
+                real=batch - synthetic,
+                synthetic=synthetic,
+                distorted="classical" in arm.split("+"),
+                rate=config["learning_rate"],
+                seconds=None if milliseconds is None else milliseconds * steps / 1000,
+                shared=arm not in own,
+            )
+        )
+    return efforts
+
+
+def is_equal(efforts: Sequence[Effort]) -> bool:
+    """Did all replicates of all arms take the same number of steps, and thus see as many images?"""
+    return all(effort.same for effort in efforts) and len({effort.seen for effort in efforts}) == 1
+
+
+def gan_effort(study: Study, budget: Budget) -> tuple[int, float | None]:
+    """Steps of a replicate's GAN, and its seconds (None where the run's record does not say), means."""
+    steps = round(budget.gan_history.groupby("replicate")["step"].max().mean())
+    milliseconds = dict(study.runs)[f"train_gan@{budget.size}"].get("milliseconds_per_step")
+    return steps, None if milliseconds is None else milliseconds * steps / 1000
