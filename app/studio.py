@@ -156,12 +156,11 @@ def text_to_labels(text: str, classes: tuple[str, ...]) -> list[int]:
         raise InputError(f"Type {text_hint(classes)}.")
     if len(symbols) > SYMBOLS:
         raise InputError(f"{len(symbols):,} symbols are too many to write; at most {SYMBOLS}.")
-    folded = {name.casefold(): label for label, name in enumerate(classes)}
-    exact = {name: label for label, name in enumerate(classes)}
-    known = exact if len(folded) < len(classes) else folded
+    fold = str if len({name.casefold() for name in classes}) < len(classes) else str.casefold
+    known = {fold(name): label for label, name in enumerate(classes)}
     labels = []
     for symbol in symbols:
-        label = exact.get(symbol, known.get(symbol.casefold()))
+        label = known.get(fold(symbol))
         if label is None:
             names = ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")
             raise InputError(f"“{symbol[:40]}” is none of the classes {names}.")
