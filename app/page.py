@@ -97,6 +97,7 @@ def serve(artifacts: Path) -> FastAPI:
 def layout(shelf: Shelf) -> gr.Blocks:
     """The page's parts and what each event changes."""
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+        classes = gr.State(None)  # of the generator that is chosen
         gr.Markdown(INTRODUCTION, elem_id="introduction")
         empty = gr.HTML(visible=False)
         with gr.Row(visible=False, elem_id="desk") as desk:
@@ -129,7 +130,7 @@ def layout(shelf: Shelf) -> gr.Blocks:
                     written = gr.HTML(elem_id="written")
                 grid = gr.HTML(elem_id="grid")
 
-        asked = [budget, replicate, labels, each, seed, spread]
+        asked, worded = [budget, replicate, labels, each, seed, spread], [text, budget, replicate, seed, spread]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         at_once: dict[str, Any] = {**quiet, "trigger_mode": "always_last"}
 
@@ -139,59 +140,64 @@ def layout(shelf: Shelf) -> gr.Blocks:
             except InputError as error:
                 return sheet.message_to_html(str(error))
 
-        def write(text: str, *values: Any) -> str:
-            budget, replicate, _, _, seed, spread = values
+        def write(text: str, budget: int, replicate: int, seed: float, spread: float) -> str:
             try:
                 request = _to_request(budget, replicate, [0], 1, seed, spread)
                 return sheet.written_to_html(studio.write(shelf, request, text), text)
             except InputError as error:
                 return sheet.message_to_html(str(error))
 
-        def opened(chosen: int | None, replicate: int | None, ticked: list[int], text: str) -> Controls:
+        def opened() -> Controls:
             entries, complaints = shelf.entries()
             lines = "".join(sheet.message_to_html(line, "note") for line in complaints)
             if not entries:
                 nothing = sheet.empty_to_html(str(shelf.artifacts / "gan")) + lines
-                return gr.Row(visible=False), gr.HTML(nothing, visible=True), *[gr.skip()] * 5
-            entry = next((entry for entry in entries if entry.budget == chosen), entries[0])
-            budgets = gr.Dropdown([(str(one.budget), one.budget) for one in entries], value=entry.budget)
-            desk, message = gr.Row(visible=True), gr.HTML(lines, visible=bool(lines))
-            return desk, message, budgets, *_of_entry(entry, replicate, ticked, text)
+                return gr.Row(visible=False), gr.HTML(nothing, visible=True), *[gr.skip()] * 6
+            budgets = gr.Dropdown([(str(entry.budget), entry.budget) for entry in entries], value=entries[0].budget)
+            message = gr.HTML(lines, visible=bool(lines))
+            return gr.Row(visible=True), message, budgets, *_of_entry(entries[0], 0, None)
 
-        def turned(budget: int, replicate: int | None, ticked: list[int], text: str) -> Controls:
+        def turned(budget: int, replicate: int, classes: tuple[str, ...] | None) -> Controls:
             try:
-                return _of_entry(shelf.entry(budget), replicate, ticked, text)
+                return _of_entry(shelf.entry(budget), replicate, classes)
             except InputError as error:
-                return gr.skip(), sheet.message_to_html(str(error)), gr.skip(), gr.skip()
+                return gr.skip(), sheet.message_to_html(str(error)), *[gr.skip()] * 3
 
-        chosen = [budget, replicate, labels, text]
-        of_entry = [replicate, facts, labels, text]
+        of_entry = [replicate, facts, labels, text, classes]
         for event in (
-            page.load(opened, chosen, [desk, empty, budget, *of_entry], **quiet),
-            budget.input(turned, chosen, of_entry, **quiet),
+            page.load(opened, None, [desk, empty, budget, *of_entry], **quiet),
+            budget.select(turned, [budget, replicate, classes], of_entry, **quiet),
             others.click(lambda: secrets.randbelow(studio.SEEDS), None, seed, **quiet),
         ):
             event.then(draw, asked, grid, **at_once)
-            event.then(write, [text, *asked], written, **at_once)
+            event.then(write, worded, written, **at_once)
         gr.on([replicate.input, labels.input, each.input, seed.input, spread.input], draw, asked, grid, **at_once)
-        gr.on([text.input, replicate.input, seed.input, spread.input], write, [text, *asked], written, **at_once)
+        # Not text.input, which a pasted text does not raise.
+        gr.on([text.change, replicate.input, seed.input, spread.input], write, worded, written, **at_once)
     return page
 
 
-def _of_entry(entry: Entry, replicate: int | None, ticked: list[int], text: str) -> Controls:
-    """Replicates, facts, classes and what can be written, of one budget; a choice that still fits is kept."""
-    known = replicate if replicate is not None and replicate < entry.replicates else 0
-    fitting = [label for label in ticked or [] if label < len(entry.classes)] or list(range(len(entry.classes)))
-    noun = "Digits" if all(name.isdecimal() and len(name) == 1 for name in entry.classes) else "Classes"
-    try:
-        studio.text_to_labels(text, entry.classes)
-    except InputError:
-        text = " ".join(entry.classes[:3])
+def _of_entry(entry: Entry, replicate: int, classes: tuple[str, ...] | None) -> Controls:
+    """Replicates, facts, classes, what can be written, and the classes again; where they are `classes`, ticks and text
+    stay.
+    """
+    replicates = gr.Dropdown(
+        [(str(number), number) for number in range(entry.replicates)],
+        value=replicate if replicate < entry.replicates else 0,
+    )
+    if entry.classes == classes:
+        return replicates, sheet.entry_to_html(entry), gr.skip(), gr.skip(), classes
+    digits = all(name.isdecimal() and len(name) == 1 for name in entry.classes)
     return (
-        gr.Dropdown([(str(number), number) for number in range(entry.replicates)], value=known),
+        replicates,
         sheet.entry_to_html(entry),
-        gr.CheckboxGroup([(name, label) for label, name in enumerate(entry.classes)], value=fitting, label=noun),
-        gr.Textbox(text, label=f"Write {studio.text_hint(entry.classes)}"),
+        gr.CheckboxGroup(
+            [(name, label) for label, name in enumerate(entry.classes)],
+            value=list(range(len(entry.classes))),
+            label="Digits" if digits else "Classes",
+        ),
+        gr.Textbox(studio.text_example(entry.classes), label=f"Write {studio.text_hint(entry.classes)}"),
+        entry.classes,
     )
 
 

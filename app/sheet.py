@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterable
 from html import escape
 from urllib.parse import urlencode
 
@@ -25,21 +26,25 @@ def answer_to_html(answer: Answer) -> str:
     rows = []
     for label in request.labels:
         places = np.flatnonzero(answer.images.labels == label)
-        made = "".join(_generated(answer, int(place)) for place in places)
-        real = ""
+        cells = [_strip(_generated(answer, int(place)) for place in places)]
         if answer.real is not None:
             pixels = answer.real.pixels[answer.real.labels == label]
-            real = "".join(_figure(image, f"real {entry.classes[label]}") for image in pixels)
-        cells = f'<td><div class="strip">{made}</div></td><td><div class="strip">{real}</div></td>'
-        rows.append(f'<tr><th scope="row">{escape(entry.classes[label])}</th>{cells}</tr>')
-    reads = ", and what the oracle reads" if answer.reading is not None else ""
+            cells.append(_strip(_figure(image, f"real {entry.classes[label]}") for image in pixels))
+        rows.append(f'<tr><th scope="row">{escape(entry.classes[label])}</th>{"".join(cells)}</tr>')
+    heads = ["Generated" if answer.reading is None else "Generated, and what the oracle reads"]
+    if answer.real is not None:
+        heads.append("Real: what it learnt from")
+    columns = "".join(f'<th scope="col">{head}</th>' for head in heads)
     return (
         f'<div class="sheet" style="--side: {_side(answer)}px">'
         f'<p class="summary">{_summary(answer)}</p>{_downloads(request, entry)}'
         f"{''.join(message_to_html(note, 'note') for note in answer.notes)}"
-        f'<table><thead><tr><td></td><th scope="col">Generated{reads}</th>'
-        f'<th scope="col">Real: what it learnt from</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+        f"<table><thead><tr><td></td>{columns}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
+
+
+def _strip(figures: Iterable[str]) -> str:
+    return f'<td><div class="strip">{"".join(figures)}</div></td>'
 
 
 def written_to_html(written: Written, text: str) -> str:

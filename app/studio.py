@@ -169,13 +169,21 @@ def text_to_labels(text: str, classes: tuple[str, ...]) -> list[int]:
 
 
 def text_hint(classes: tuple[str, ...]) -> str:
-    """What can be written, in words."""
-    if all(name.isdecimal() and len(name) == 1 for name in classes):
-        return "a number, such as 2026"
+    """What can be written, in words, with an example."""
     if all(len(name) == 1 for name in classes):
-        return f"characters, such as {''.join(classes[:4])}"
-    between = ", " if any(" " in name for name in classes) else " "
-    return f"class names, such as {between.join(classes[:3])}"
+        kind = "a number" if all(name.isdecimal() for name in classes) else "characters"
+    else:
+        kind = "class names"
+    return f"{kind}, such as {text_example(classes)}"
+
+
+def text_example(classes: tuple[str, ...]) -> str:
+    """A text that `text_to_labels` takes."""
+    if set("2026") <= set(classes) and all(len(name) == 1 for name in classes):
+        return "2026"
+    if all(len(name) == 1 for name in classes):
+        return "".join(classes[:4])
+    return (", " if any(" " in name for name in classes) else " ").join(classes[:3])
 
 
 def read(shelf: Shelf, images: LabelledImages) -> Reading:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app.shelf import Shelf
-from app.studio import LIMIT, SHOWN, Request, answer, everything, text_hint, text_to_labels, write
+from app.studio import LIMIT, SHOWN, Request, answer, everything, text_example, text_hint, text_to_labels, write
 from pipeline.batches import to_tensors
 from pipeline.errors import InputError
 from pipeline.gan.sampling import class_balanced, load_generator
@@ -160,9 +160,10 @@ class TestWriting:
             text_to_labels(text, classes)
         assert message in str(refused.value)
 
-    def test_the_hint_can_be_written(self) -> None:
-        for classes in (TEN, ("cat", "dog"), ("cat", "hot dog"), tuple("abc")):
-            assert text_to_labels(text_hint(classes).split("such as ")[1], classes)
+    def test_the_example_can_be_written(self) -> None:
+        for classes in (TEN, ("cat", "dog"), ("cat", "hot dog"), tuple("abc"), ("1", "2"), tuple(map(str, range(12)))):
+            assert text_to_labels(text_example(classes), classes)
+            assert text_hint(classes).endswith(text_example(classes))
 
 
 class TestDamage:
