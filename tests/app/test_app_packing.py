@@ -14,6 +14,7 @@ from PIL import Image
 from app.packing import KINDS, pack
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages, load
+from pipeline.sources import DataConfig, read
 
 
 def made(channels: int = 1, classes: tuple[str, ...] = ("cat", "hot dog", "T-shirt/top")) -> LabelledImages:
@@ -31,6 +32,13 @@ def test_a_zip_of_pngs_has_a_table_of_labels(channels: int) -> None:
             picture = np.asarray(Image.open(io.BytesIO(archive.read(row["file"]))))
             assert np.array_equal(picture.reshape(9, 9, channels), np.moveaxis(pixels, 0, -1))
             assert (int(row["label"]), row["class"]) == (label, images.classes[label])
+
+
+def test_the_unpacked_zip_is_a_data_source(tmp_path: Path) -> None:
+    zipfile.ZipFile(io.BytesIO(pack(made(3), "png"))).extractall(tmp_path)
+    source = read(DataConfig("folder", str(tmp_path), 9, "auto", 0.25, 0))
+    assert len(source.train) + len(source.test) == 12
+    assert source.train.classes == ("T-shirt-top", "cat", "hot dog")
 
 
 def test_npz_holds_labelled_images_and_no_object(tmp_path: Path) -> None:
