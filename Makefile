@@ -2,6 +2,7 @@
 # make test   the whole test suite
 # make lint   formatting, style and types
 # make serve, make stop    Prefect's server, worker and schedules (docs/prefect.md)
+# make ui     the page on which a trained generator makes images on request (docs/app.md); PORT=7870 moves it
 # make study NAME=full    merge a named study of conf/ into params.yaml
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 # The environment's own programs first: dvc starts its stages with `python`.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test lint study serve stop clean
+.PHONY: run test lint ui study serve stop clean
 
 run: $(VENV)/installed
 	dvc repro
@@ -23,6 +24,9 @@ lint: $(VENV)/installed-dev
 	ruff check .
 	ruff format --check .
 	mypy
+
+ui: $(VENV)/installed-app
+	python -m app --port $(or $(PORT),7860)
 
 study: $(VENV)/installed
 	python -m pipeline.studies $(NAME)
@@ -45,6 +49,10 @@ $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
+$(VENV)/installed-app: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[app]'
+	@touch $@ $(VENV)/installed
+
 $(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	@touch $@ $(VENV)/installed
+	@touch $@ $(VENV)/installed $(VENV)/installed-app
