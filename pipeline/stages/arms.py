@@ -59,6 +59,12 @@ def train_arms(
     stage.facts |= describe(compute, len(jobs))
     results = run_replicates(train_replicate, jobs, compute, stage.name, classifier.steps * len(jobs))
     stage.facts["milliseconds_per_step"] = milliseconds_per_step(results, classifier.steps)
+    stage.facts["milliseconds_per_step_by_arm"] = {
+        arm.name: milliseconds_per_step(
+            [result for (trained, _), result in zip(keys, results, strict=True) if trained is arm], classifier.steps
+        )
+        for arm in arms
+    }
     with whole_folder(stage.path(kind)) as folder:
         predictions = {
             arm.name: np.stack([r["predictions"] for (a, _), r in zip(keys, results, strict=True) if a is arm])
