@@ -22,8 +22,8 @@ def make_study(folder: Path, train: LabelledImages, budget: int) -> Path:
     params = read_params(ROOT / "params.yaml")
     params["study"] |= {"budgets": [budget], "replicates": 2, "seed": 3}
     params["split"]["development_per_class"] = 0
-    params["gan"]["steps"] = 8
-    params["oracle"] |= {"width": 8, "steps": 60}
+    params["gan"]["steps"] = 3
+    params["oracle"] |= {"width": 8, "steps": 60, "batch_size": 32}
     params["compute"]["workers"] = 1
     (folder / "conf").symlink_to(ROOT / "conf")
     with chdir(folder):
