@@ -305,6 +305,8 @@ class TestRecipe:
                 "networks.name: unknown networks 'folding'; known networks: folded, dense, dense_conv, dcgan, dcgan64",
             ),
             ("networks: {name: folded, latent: 4}", "networks.generator_width: missing"),
+            ("networks: {name: [folded]}", "networks.name: unknown networks ['folded']; known networks: "),
+            ("networks: {latent: 4}", "networks.name: unknown networks None; known networks: "),
             (
                 "networks: {name: folded, latent: 0, generator_width: 4, discriminator_width: 4}",
                 "networks.latent: must be positive",

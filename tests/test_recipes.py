@@ -432,7 +432,7 @@ class TestStages:
         assert (trained.shape, trained.classes) == ((3, 64, 64), ("disc", "square"))
         with Image.open(folder / "grids/replicate-0.png") as animation:
             assert animation.mode == "RGB"
-            assert (animation.n_frames, animation.size) == (6, (640, 128))
+            assert (animation.n_frames, animation.size) == (6, (320, 128))
 
     def test_a_killed_worker_ends_in_one_line(
         self, digits: LabelledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -19,6 +19,7 @@ RECORDS = 40  # records over a training
 GRIDS = 5  # picture grids over a training, spaced by a factor of about two
 FRAMES = 20  # of the animated grid over a training, evenly spaced
 GRID_COLUMNS = 10
+FRAME_WIDTH = 320  # pixels at most, so that an animation of larger images stays small: fewer columns
 
 
 def record_every(steps: int) -> int:
@@ -55,8 +56,9 @@ def train_replicate(
     """Train a GAN on `real` alone; `every` so many steps there is a record, by default about RECORDS of them.
 
     Returns weights (the averaged generator's, NumPy arrays by name), history (records of `train`), grids (by step:
-    uint8 (classes, GRID_COLUMNS, C, H, W), the same noise each time), frames (the same at `frame_steps`, stacked) and
-    monitored (the last of these, more columns). Raises InputError that says what to lower where memory runs out.
+    uint8 (classes, GRID_COLUMNS, C, H, W), the same noise each time), frames (the same at `frame_steps`, stacked, as
+    many columns as FRAME_WIDTH holds) and monitored (the last of these, more columns). Raises InputError that says what
+    to lower where memory runs out.
     """
     try:
         return _train_replicate(real, recipe, steps, seed, device, report, every or record_every(steps))
@@ -82,7 +84,7 @@ def _train_replicate(
     monitor = new_monitor(gan, len(real.classes), seed)
     history, grids, frames = [], {}, []
     kept, framed = grid_steps(steps, every), frame_steps(steps, every)
-    monitored = np.empty(0, np.uint8)
+    monitored, columns = np.empty(0, np.uint8), max(1, min(GRID_COLUMNS, FRAME_WIDTH // real.shape[2]))
     for record in train(gan, real, recipe, steps, seed, every, monitor):
         report(record)
         history.append(record)
@@ -90,7 +92,7 @@ def _train_replicate(
         if record["step"] in kept:
             grids[int(record["step"])] = monitored[:, :GRID_COLUMNS]
         if record["step"] in framed:
-            frames.append(monitored[:, :GRID_COLUMNS])
+            frames.append(monitored[:, :columns])
     return {
         "weights": network_to_arrays(gan.average),
         "history": history,

@@ -37,9 +37,9 @@ def mapping_to_networks(values: object, where: str) -> NetworksConfig:
     if not isinstance(values, Mapping):
         raise InputError(f"{where}: expected a section of keys, got {values!r}")
     name = values.get("name")
-    if name not in PAIRS:
+    if not isinstance(name, str) or name not in PAIRS:
         raise InputError(f"{where}.name: unknown networks {name!r}; known networks: {', '.join(PAIRS)}")
-    config: NetworksConfig = from_mapping(PAIRS[str(name)].Config, values, where)
+    config: NetworksConfig = from_mapping(PAIRS[name].Config, values, where)
     return config
 
 
