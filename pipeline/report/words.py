@@ -85,8 +85,13 @@ def headline(primary: Mapping[str, Any]) -> str:
 
 
 def warnings(study: Study) -> list[str]:
-    """What a reader must know before any number: GANs that diverged or collapsed, missing replicates, unequal arms."""
+    """What a reader must know before any number: a trial, GANs that failed, missing replicates, unequal arms."""
     found = []
+    if study.data.get("part") == "development":
+        found.append(
+            "A trial on the development part: half of it stood in for the test set, which was not opened. It is for "
+            "choosing between settings; a result to report comes from a study of all the data, on a fresh seed."
+        )
     for budget in study.budgets:
         where = f"At {budget.size} images a class"
         bad = [f"replicate {entry['replicate']} {_ill(entry)}" for entry in budget.health if not entry["healthy"]]
