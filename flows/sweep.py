@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Literal
 
 from prefect import flow, task
@@ -15,10 +17,12 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows.dvc import CheckoutError, project_root
 from flows.notices import on_failure
 from flows.processes import stop_all
 from flows.request import Study
 from flows.study import fresh_seed
+from flows.workspace import remove_abandoned
 
 Runner = Literal["threads", "dask", "ray"]
 DASK: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": None}
@@ -54,6 +58,8 @@ def recipe_sweep(sweep: Sweep) -> State[list[dict[str, Any]]]:
         rows = _fan_out.with_options(task_runner=task_runner(sweep.runner))(studies)
     except BaseException:
         stop_all()
+        with suppress(CheckoutError):  # Dask's and Ray's processes are gone, and could not do it themselves
+            remove_abandoned(project_root(Path.cwd()))
         raise
     create_table_artifact(rows, key="sweep", description=f"Studies of {flow_run.name}, held against each other")
     failed = [row["experiment"] for row in rows if row["state"] != "Completed"]
