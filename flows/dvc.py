@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import subprocess
 import sys
@@ -53,7 +54,12 @@ class Checkout:
     def save_experiment(self, name: str) -> None:
         """Save the workspace as the DVC experiment `name`, results among it; one of the same name is replaced."""
         results = ["--include-untracked", "results"] if (self.root / "results").is_dir() else []
-        self._dvc(["--wait-for-lock", "exp", "save", "--force", "--name", name, *results], "dvc exp save")
+        # DVC's own lock is the worktree's, but it stashes and writes references in the Git repository that all
+        # worktrees share: of two saves at the same time one fails.
+        shared = (self.root / self.git("rev-parse", "--git-common-dir")).resolve()
+        with (shared / "synthgain-exp-save.lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            self._dvc(["--wait-for-lock", "exp", "save", "--force", "--name", name, *results], "dvc exp save")
 
     def push_experiment(self, remote: str, name: str, with_data: bool, on_line: Line) -> None:
         """Send an experiment to a Git remote, and its data to DVC's remote if `with_data`."""

@@ -31,8 +31,8 @@ class GraphLocked(GraphError):
 class Stage:
     """One stage of dvc.yaml.
 
-    needs: names of the stages it depends on. stale: it or something before it changed. cores: what `meta.cores` of
-    dvc.yaml says, if anything. computes: it declares a param of section `compute`.
+    needs: names of the stages it depends on. stale: DVC says that it, or what it depends on, changed. cores: what
+    `meta.cores` of dvc.yaml says, if anything. computes: it declares a param of section `compute`.
     """
 
     name: str
@@ -59,17 +59,7 @@ def read_graph(
     if done.returncode != 0:
         line = (done.stderr.strip() or f"status {done.returncode}").splitlines()[-1]
         raise (GraphLocked if any(words in done.stderr for words in LOCKED) else GraphError)(line)
-    stages = [Stage(**stage | {"needs": tuple(stage["needs"])}) for stage in json.loads(done.stdout.splitlines()[-1])]
-    return _mark_followers(stages)
-
-
-def _mark_followers(stages: Sequence[Stage]) -> list[Stage]:
-    """What follows from a stale stage may be stale as well: DVC is to look at it again."""
-    marked: dict[str, Stage] = {}
-    for stage in stages:
-        stale = stage.stale or any(marked[name].stale for name in stage.needs)
-        marked[stage.name] = Stage(stage.name, stage.needs, stale, stage.cores, stage.computes)
-    return list(marked.values())
+    return [Stage(**stage | {"needs": tuple(stage["needs"])}) for stage in json.loads(done.stdout.splitlines()[-1])]
 
 
 def _describe(targets: list[str], overrides: list[str], fill: bool) -> list[dict[str, Any]]:

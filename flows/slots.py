@@ -20,6 +20,7 @@ from typing import Any
 
 import httpx
 import joblib
+from prefect import get_run_logger
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.concurrency._asyncio import ConcurrencySlotAcquisitionError
@@ -64,8 +65,11 @@ class Slots:
         """Wait for the slots of `stage` and hold them. pause: sleeps that many seconds, or raises to end the wait."""
         with ExitStack() as held:
             for limit, count in self.needed(stage).items():
-                abandoned_since = None
+                abandoned_since, told = None, False
                 while not _take(held, limit, count):
+                    if not told:
+                        get_run_logger().info("waiting for %d of %s, which other stages hold", count, limit)
+                        told = True
                     abandoned_since = (abandoned_since or time.monotonic()) if _nobody_holds(limit) else None
                     if abandoned_since and time.monotonic() - abandoned_since > ABANDONED:
                         _release_all(limit)

@@ -20,7 +20,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed
 
 from flows.artifacts import publish, read_primary
-from flows.dvc import Checkout, git, project_root
+from flows.dvc import Checkout, Outcome, git, project_root
 from flows.graph import GraphLocked, Stage, read_graph
 from flows.history import free_name, publish_history, read_history, verdict_before
 from flows.notices import notify, on_failure
@@ -66,12 +66,12 @@ def augmentation_study(study: Study = CHECKOUT) -> State[dict[str, Any]]:
     name_flow_run(name)
     if study.fresh == "upstream":
         log.info(git(home, "pull", "--ff-only"))
-    slots = Slots(home)
-    slots.ensure()
     with place(study, home, name, processes) as checkout, processes:  # an error ends the processes, then the place
         if study.pull or study.fresh == "upstream":
             pull(checkout)
         stages = read_stages(checkout, study)
+        slots = Slots(checkout.root)  # of the params as they are now, with the overrides
+        slots.ensure()
         outcomes = run_stages(checkout, stages, slots, study.force)
         changed = any(outcome != "Unchanged" for outcome in outcomes.values())
         saved = changed and save(checkout, name, study)
@@ -122,7 +122,7 @@ def read_stages(checkout: Checkout, study: Study) -> list[Stage]:
         overrides.append(fresh_seed())
     stages = read_graph(checkout.root, study.targets, overrides, fill=study.apart)
     stale = [stage.name for stage in stages if stage.stale]
-    get_run_logger().info("%d stages, %d to look at: %s", len(stages), len(stale), ", ".join(stale) or "none")
+    get_run_logger().info("%d stages, %d changed: %s", len(stages), len(stale), ", ".join(stale) or "none")
     return stages
 
 
@@ -136,8 +136,8 @@ def run_stages(checkout: Checkout, stages: Sequence[Stage], slots: Slots, force:
     futures: dict[str, PrefectFuture[Any]] = {}
     for stage in map(replace, stages):  # copies: Prefect would draw an edge from where the originals came from
         named = run_stage.with_options(name=stage.name, task_run_name=stage.name)
-        needed = [futures[need] for need in stage.needs]
-        futures[stage.name] = named.submit(checkout, stage, slots, force, wait_for=needed)  # type: ignore[call-overload]
+        needed = [futures[need] for need in stage.needs]  # each becomes its stage's outcome
+        futures[stage.name] = named.submit(checkout, stage, needed, slots, force)  # type: ignore[call-overload, arg-type]
     for future in futures.values():
         future.wait()
     states = {name: future.state for name, future in futures.items()}
@@ -151,10 +151,13 @@ def run_stages(checkout: Checkout, stages: Sequence[Stage], slots: Slots, force:
 
 
 @task(**RETRIED)
-def run_stage(checkout: Checkout, stage: Stage, slots: Slots, force: bool) -> State[Any]:
-    """Let DVC bring one stage up to date; its lines go to the log as they come."""
-    if not (stage.stale or force):
-        return Completed(name="Unchanged", message="DVC: nothing changed")
+def run_stage(checkout: Checkout, stage: Stage, needed: Sequence[Outcome], slots: Slots, force: bool) -> State[Outcome]:
+    """Let DVC bring one stage up to date; its lines go to the log as they come.
+
+    needed: what became of the stages it needs. DVC's answer that nothing changed holds as long as they are unchanged.
+    """
+    if not (stage.stale or force or any(outcome != "Unchanged" for outcome in needed)):
+        return Completed(name="Unchanged", message="DVC was not started: nothing changed", data="Unchanged")
     log, progress = get_run_logger(), ProgressArtifact(stage.name)
 
     def on_line(line: str) -> None:
@@ -166,7 +169,7 @@ def run_stage(checkout: Checkout, stage: Stage, slots: Slots, force: bool) -> St
             outcome = checkout.repro(stage.name, on_line, force)
     except Stopped as stopped:
         return Cancelled(message=str(stopped))
-    return Completed(name=outcome, message=f"DVC: {outcome.lower()}")
+    return Completed(name=outcome, message=f"DVC: {outcome.lower()}", data=outcome)
 
 
 @task(task_run_name="pull", **RETRIED | {"retries": 2})

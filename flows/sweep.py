@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
 
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows.dvc import CheckoutError, project_root
 from flows.notices import on_failure
 from flows.processes import stop_all
 from flows.request import Study
-from flows.study import augmentation_study, fresh_seed
+from flows.study import fresh_seed
+from flows.workspace import remove_abandoned
 
 Runner = Literal["threads", "dask", "ray"]
+DASK: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": None}
+# A study hands over a few numbers: the smallest store of objects that Ray takes is plenty.
+RAY: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 80 * 2**20}
+# The second name is misleading: on Linux too, false keeps Ray on loopback, which `_node_ip_address` does not.
+RAY_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 class Sweep(BaseModel):
@@ -48,6 +58,8 @@ def recipe_sweep(sweep: Sweep) -> State[list[dict[str, Any]]]:
         rows = _fan_out.with_options(task_runner=task_runner(sweep.runner))(studies)
     except BaseException:
         stop_all()
+        with suppress(CheckoutError):  # Dask's and Ray's processes are gone, and could not do it themselves
+            remove_abandoned(project_root(Path.cwd()))
         raise
     create_table_artifact(rows, key="sweep", description=f"Studies of {flow_run.name}, held against each other")
     failed = [row["experiment"] for row in rows if row["state"] != "Completed"]
@@ -70,16 +82,20 @@ def sweep_to_studies(sweep: Sweep, name: str) -> list[Study]:
 
 
 def task_runner(name: Runner) -> TaskRunner[Any]:
-    """Prefect's task runner of that name. Raises SweepFailed if its extra is not installed."""
+    """Prefect's task runner of that name, on this machine alone: loopback, no dashboard, nobody called home.
+
+    Raises SweepFailed if its extra is not installed.
+    """
     try:
         if name == "dask":
             from prefect_dask import DaskTaskRunner
 
-            return DaskTaskRunner()  # type: ignore[no-any-return]
+            return DaskTaskRunner(cluster_kwargs=DASK)  # type: ignore[no-any-return]
         if name == "ray":
+            os.environ.update(RAY_ENVIRONMENT)  # read when Ray is imported
             from prefect_ray import RayTaskRunner
 
-            return RayTaskRunner()  # type: ignore[no-any-return]
+            return RayTaskRunner(init_kwargs=RAY)  # type: ignore[no-any-return]
     except ImportError:
         raise SweepFailed(f"runner {name}: not installed; `pip install 'synthgain[{name}]'`") from None
     return ThreadPoolTaskRunner()
@@ -97,14 +113,19 @@ def _fan_out(studies: Sequence[Study]) -> list[dict[str, Any]]:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def try_study(study: Mapping[str, Any]) -> dict[str, Any]:
-    """One study as a flow run of its own."""
-    return cast(dict[str, Any], augmentation_study(Study(**study)))
+def try_study(study: Mapping[str, Any]) -> State[Any]:
+    """One study as a flow run of its own. A failure comes back as its message: not every error can be pickled."""
+    # Imported here, because Dask and Ray pickle a flow without the names that its annotations need.
+    from flows.study import augmentation_study
+
+    state: State[Any] = augmentation_study(Study(**study), return_state=True)
+    if state.is_completed():
+        return Completed(message=state.message, data=state.result())
+    return Failed(name=state.name, message=state.message)
 
 
 def _row(study: Study, state: State[Any]) -> dict[str, Any]:
-    result = state.result(raise_on_failure=False)
-    primary = result.get("primary", {}) if isinstance(result, dict) else {}
+    primary = state.result()["primary"] if state.is_completed() else {}
     names = ("budget", "arm", "reference", "delta", "ci_low", "ci_high", "verdict")
     return {
         "experiment": study.experiment,

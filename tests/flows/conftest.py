@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_SERVER_ANALYTICS_ENABLED, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 from toy_study import make_toy
 
 
 @pytest.fixture(scope="session")
 def prefect() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=300):
+    # Its telemetry would try to call home, and locks the server's SQLite while the tests begin.
+    quiet = temporary_settings({PREFECT_SERVER_ANALYTICS_ENABLED: False})
+    with quiet, prefect_test_harness(server_startup_timeout=300):
         yield
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
+import psutil
 import pytest
 from prefect.artifacts import Artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.sorting import TaskRunSort
 from prefect.settings import PREFECT_API_URL
 from toy_study import change, commit
@@ -69,6 +72,38 @@ def tasks(state: Any) -> dict[str, Any]:
     return {run.name: run for run in runs}
 
 
+def logs(state: Any) -> list[str]:
+    """The lines of a flow run's log, its tasks' among them."""
+    run = LogFilterFlowRunId(any_=[state.state_details.flow_run_id])
+    with get_client(sync_client=True) as client:
+        return [log.message for log in client.read_logs(LogFilter(flow_run_id=run), limit=200)]
+
+
+class Listeners:
+    """Addresses on which this process's descendants listen, or which they speak to, while it is entered."""
+
+    def __init__(self) -> None:
+        self.addresses: set[str] = set()
+        self.processes, self._over = 0, Event()
+        self._thread = Thread(target=self._look, daemon=True)
+
+    def _look(self) -> None:
+        while not self._over.wait(0.5):
+            family = psutil.Process().children(recursive=True)
+            self.processes = max(self.processes, len(family))
+            for process in [psutil.Process(), *family]:
+                with suppress(psutil.Error):
+                    for one in process.net_connections(kind="inet"):
+                        self.addresses |= {end.ip.removeprefix("::ffff:") for end in (one.laddr, one.raddr) if end}
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
 def artifact(key: str) -> Any:
     return Artifact.get(key)
 
@@ -111,6 +146,16 @@ def test_a_changed_param_runs_only_what_follows_from_it(here: Path) -> None:
         "train_gan@10": "Restored",
         "train_gan@20": "Restored",
     }
+    subprocess.run(["git", "checkout", "-q", "."], cwd=here, check=True)
+
+
+def test_dvc_is_started_only_for_what_changed_and_what_directly_needs_it(here: Path) -> None:
+    change(here, "changes nothing", "still changes nothing")  # split runs again and makes the same bytes
+    state = run(experiment="note")
+    assert outcomes(state) == dict.fromkeys(STAGES, "Unchanged") | {"split": "Ran"}
+    said = {name: task.state.message for name, task in tasks(state).items() if name in STAGES}
+    not_started = {name for name, message in said.items() if "not started" in message}
+    assert not_started == {"compare", "report"}
     subprocess.run(["git", "checkout", "-q", "."], cwd=here, check=True)
 
 
@@ -226,8 +271,34 @@ def test_a_sweep_compares_studies_that_run_at_the_same_time(here: Path) -> None:
 
 
 @pytest.mark.parametrize("runner", ["dask", "ray"])
-def test_other_task_runners_fan_out_as_well(here: Path, runner: str) -> None:
+def test_other_task_runners_bring_the_same_results(here: Path, runner: str) -> None:
     pytest.importorskip(f"prefect_{runner}", reason=f"the extra {runner} is not installed")
-    sweep = Sweep(variants=[["study.seed=4"]], base=Study(targets=["split"]), runner=runner)  # type: ignore[arg-type]
-    assert recipe_sweep(sweep, return_state=True).is_completed()
-    assert [row["state"] for row in json.loads(artifact("sweep").data)] == ["Completed"]
+    variants, heard = [["study.seed=4"], ["gan.stepz=1"]], Listeners()
+    sweep = Sweep(variants=variants, base=Study(targets=["compare"]), runner=runner)  # type: ignore[arg-type]
+    with heard:
+        state = recipe_sweep(sweep, return_state=True)
+    first, second = json.loads(artifact("sweep").data)
+    assert (first["state"], first["delta"], first["verdict"]) == ("Completed", 1.4, "inconclusive")
+    assert second["state"] == "Failed" and second["delta"] is None
+    assert state.is_failed() and f"failed: {second['experiment']}; the others are in the table" in state.message
+    assert heard.processes > 1 and heard.addresses <= {"127.0.0.1", "::1"}
+
+
+def test_two_stages_never_share_a_gpu_and_cores_are_shared(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.slots.joblib.cpu_count", lambda: 2)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    programs.joinpath("nvidia-smi").write_text("#!/bin/sh\necho 'GPU 0: NVIDIA of a test (UUID: GPU-0)'\n")
+    programs.joinpath("nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for device, meet, met in (("cuda", 5, "train_gan was alone"), ("cpu", 60, "train_gan met another")):
+        asked = [f"compute.device={device}", f"gan.meet={meet}"]
+        state = run(overrides=asked, targets=["train_gan"], experiment=f"on-{device}")
+        assert outcomes(state)["train_gan@10"] == outcomes(state)["train_gan@20"] == "Ran"
+        assert [line for line in logs(state) if line.startswith("train_gan ")] == [met, met]
+    with get_client(sync_client=True) as client:
+        limit = client.read_global_concurrency_limit_by_name(f"gpu-{socket.gethostname().lower()}")
+    assert (limit.limit, limit.active_slots) == (1, 0)

@@ -12,7 +12,7 @@ stages:
   split:
     cmd: python make.py split
     deps: [make.py]
-    params: [study.seed]
+    params: [study.seed, study.note]
     outs: [artifacts/split]
   train_gan:
     matrix:
@@ -42,10 +42,12 @@ stages:
 PARAMS = """# a comment that stays
 study:
   seed: 1
+  note: changes nothing
   budgets: [10, 20]
 gan:
   steps: 3
   sleep: 0.0
+  meet: 0
   fail: false
 baseline:
   fail: false
@@ -86,7 +88,21 @@ def train_gan(budget):
         print(f"train_gan@{budget}: step {step} of {gan['steps']}, generator 0.8 discriminator 0.6, {5 - step} s left")
         time.sleep(gan["sleep"])
         pathlib.Path("alive").write_text(str(time.time()))
+    if gan["meet"]:
+        print("train_gan met another" if meet(budget, gan["meet"]) else "train_gan was alone")
     write(f"artifacts/gan/{budget}/grids/replicate-0-step-000003.png", png(64))
+
+
+def meet(budget, seconds):
+    # Whether the stage of another budget runs at the same time, or comes within so many seconds.
+    here, until = pathlib.Path(f"alive-{budget}"), time.time() + seconds
+    here.touch()
+    while not (others := [one for one in pathlib.Path().glob("alive-*") if one != here]) and time.time() < until:
+        time.sleep(0.05)
+    if others:
+        time.sleep(1)  # so that the other one sees this one too
+    here.unlink()
+    return bool(others)
 
 
 def train_baseline():
@@ -122,7 +138,7 @@ def make_toy(root: Path) -> Path:
         subprocess.run(command, cwd=root, check=True)
     config = "[core]\n    analytics = false\n    check_update = false\n"
     files = {"dvc.yaml": DVC_YAML, "params.yaml": PARAMS, "make.py": MAKE, ".dvc/config": config}
-    files[".gitignore"] = "/artifacts/\n/report/\n/.cache/\n/.prefect/\n/alive\n__pycache__/\n"
+    files[".gitignore"] = "/artifacts/\n/report/\n/.cache/\n/.prefect/\n/alive*\n__pycache__/\n"
     files[".dvcignore"] = ".gitignore\n__pycache__\n.cache\n"
     for name, text in files.items():
         root.joinpath(name).write_text(text)
