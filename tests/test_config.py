@@ -34,6 +34,7 @@ class Outer:
 GOOD: dict[str, Any] = {"steps": 3, "rate": 0.5, "recipe": "small", "inner": {"width": 8}}
 DATA: dict[str, Any] = {
     "source": "mnist",
+    "part": "all",
     "root": "datasets",
     "image_size": 28,
     "channels": "auto",
@@ -103,6 +104,7 @@ def test_the_data_section_is_built() -> None:
         ({"source": "cifar"}, "data.source: must be one of mnist, fashion_mnist, kmnist"),
         ({"root": ""}, "data.root: must name a folder, got an empty text"),
         ({"image_size": 7}, "data.image_size: must be 8 pixels or more, got 7"),
+        ({"part": "test"}, "data.part: must be one of all, development, got 'test'"),
         ({"channels": "rgb"}, "data.channels: must be one of auto, grey, colour, got 'rgb'"),
         ({"channels": "colour"}, "data.channels: mnist is grey; colour is for the source folder"),
         ({"test_fraction": 1}, "data.test_fraction: must lie between 0 and 1, got 1.0"),

@@ -241,7 +241,7 @@ class TestRun:
         [
             ("split", "artifacts/data/train.npz"),
             ("generate", "artifacts/gan/5/config.json"),
-            ("compare", "artifacts/baseline/"),
+            ("compare", "artifacts/data/test_labels.npz"),
         ],
     )
     def test_a_real_stage_names_what_is_missing(self, name: str, missing: str, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def postgres() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="pg") as name:
         data, as_user = Path(name, "data"), []
         if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-            as_user = ["runuser", "-u", "postgres", "--"]
+            as_user = ["/usr/sbin/runuser", "-u", "postgres", "--"]
             os.chown(name, pwd.getpwnam("postgres").pw_uid, -1)
         subprocess.run(
             [*as_user, programs / "initdb", "-D", data, "-U", "prefect", "-A", "trust", "-E", "UTF8"],
