@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import fcntl
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from flows.processes import CommandFailed, Processes
 
 Outcome = Literal["Ran", "Restored", "Unchanged"]
 Line = Callable[[str], None]
+PORTS = {"http": 80, "https": 443, "ssh": 22, "webdav": 80, "webdavs": 443}  # where a remote's address names none
+PATIENCE = 10.0  # seconds that a remote may take to answer
 # DVC's advice to a person at a terminal, which says nothing of the run.
 ADVICE = re.compile(r"To track the changes with git|\s*git add |To enable auto staging|\s*dvc config |Use `dvc push`")
 
@@ -37,7 +42,19 @@ class Checkout:
         return "Restored" if any("is cached - skipping run" in line for line in lines) else "Unchanged"
 
     def pull(self, on_line: Line) -> None:
-        """Fetch from the remote what the workspace lacks, and the run cache."""
+        """Fetch from the remote what the workspace lacks, and the run cache.
+
+        Raises CommandFailed also where the remote does not answer, which DVC takes for one that lacks the data.
+        """
+        for address in self._remote_addresses():
+            parts = urlsplit(address)
+            if parts.hostname and parts.scheme in PORTS:
+                try:
+                    place = (parts.hostname, parts.port or PORTS[parts.scheme])
+                    socket.create_connection(place, timeout=PATIENCE).close()
+                except OSError as error:
+                    said = f"the remote {address} does not answer ({error.strerror or error})"
+                    raise CommandFailed("dvc pull", 1, [said]) from None
         self._dvc(["pull", "--run-cache", "--allow-missing"], "dvc pull", on_line)
 
     def push(self, on_line: Line) -> None:
@@ -50,6 +67,15 @@ class Checkout:
             return bool(self._dvc(["config", "core.remote"], "dvc config"))
         except CommandFailed:
             return False
+
+    def _remote_addresses(self) -> list[str]:
+        """Where the default remote is: the endpoint of an object store, if one is set, and the remote's own address."""
+        (name,) = self._dvc(["config", "core.remote"], "dvc config")[-1:]
+        found = []
+        for key in ("endpointurl", "url"):
+            with suppress(CommandFailed):  # not set
+                found += self._dvc(["config", f"remote.{name}.{key}"], "dvc config")[-1:]
+        return found
 
     def save_experiment(self, name: str) -> None:
         """Save the workspace as the DVC experiment `name`, results among it; one of the same name is replaced."""

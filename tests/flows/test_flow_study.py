@@ -228,9 +228,12 @@ def test_a_dirty_lock_is_one_line(here: Path) -> None:
 
 def test_an_unreachable_remote_is_one_line(here: Path) -> None:
     dvc(here, "remote", "add", "--local", "--default", "nowhere", "http://127.0.0.1:9/none")
-    state = run(push=True, overrides=["study.seed=9"], targets=["split"])
+    pushed = run(push=True, overrides=["study.seed=9"], targets=["split"])
+    pulled = run(pull=True, overrides=["study.seed=9"], targets=["split"])
     dvc(here, "remote", "remove", "--local", "nowhere")
-    assert state.is_failed() and "dvc push" in state.message and "\n" not in state.message
+    assert pushed.is_failed() and "dvc push" in pushed.message and "\n" not in pushed.message
+    assert pulled.is_failed() and "\n" not in pulled.message
+    assert "dvc pull: the remote http://127.0.0.1:9/none does not answer (Connection refused)" in pulled.message
 
 
 def test_a_fresh_seed_of_a_part_runs_that_part(here: Path) -> None:
