@@ -3,8 +3,8 @@
     python -m benchmarks.recipes --images 140000
     python -m benchmarks.recipes --images 140000 --recipes relativistic dcgan --replicates 2
 
-Each recipe is a DVC experiment of its own (`dvc exp show` lists them) with `data.part=development`: no test image is
-opened, so that a winner may become the default. One that is there already is not run again, so that a sweep that was
+Each recipe is a DVC experiment of its own (`dvc exp show` lists them) with `data.part=development`: none is tested
+on the official test images, so that a winner may become the default. One that is there already is not run again, so that a sweep that was
 stopped goes on. Prints the table, writes it to --output, and draws it beside.
 """
 
@@ -79,7 +79,7 @@ def fitting(shape: tuple[int, int, int], classes: int, names: list[str], heavy: 
 
 
 def run_experiment(name: str, overrides: list[str]) -> None:
-    """Run it beside the checkout, unless it is there. Raises SystemExit with DVC's last line if it fails."""
+    """Run it beside the checkout, unless it is there. Exits with one line if it fails, below DVC's own."""
     if experiment_commit(name):
         print(f"{name}: there already")
         return
