@@ -3,8 +3,8 @@
     python -m benchmarks.recipes --images 140000
     python -m benchmarks.recipes --images 140000 --recipes relativistic dcgan --replicates 2
 
-Each recipe is a DVC experiment of its own (`dvc exp show` lists them) with `data.part=development`: none is tested on the
-official test images, so that a winner may become the default. One that is there already is not run again, so that a
+Each recipe is a DVC experiment of its own (`dvc exp show` lists them) with `data.part=development`: none is tested on
+the official test images, so that a winner may become the default. One that is there already is not run again, so that a
 sweep that was stopped goes on. Prints the table, writes it to --output, and draws it beside.
 """
 
