@@ -1,0 +1,48 @@
+"""What each replicate may know of its generated digits: its teacher's reading, its discriminator's score, nearness."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.classifier.arms import to_variants
+from pipeline.classifier.teacher import images_to_probabilities, load_teacher
+from pipeline.gan.scoring import images_to_scores, load_discriminator
+from pipeline.images import load, save_arrays
+from pipeline.quality.nearness import images_to_nearness
+from pipeline.split import load_split
+from pipeline.stages.stage import Stage, read_json, run, whole_folder
+
+
+def judge(stage: Stage) -> None:
+    variants = to_variants({"generated": stage.value("variants.generated")})
+    keeps = {variant.keep for variant in variants.generated}
+    train = load(Path("artifacts/data/train.npz"))
+    subsets = load_split(Path(f"artifacts/splits/{stage.budget}.npz")).real(train)
+    torch.set_num_threads(1)  # the bytes must not depend on the number of cores
+    with whole_folder(stage.path("judged")) as folder:
+        for replicate, real in enumerate(subsets):
+            generated = load(stage.path("synthetic", f"replicate-{replicate}.npz"))
+            nothing = np.empty(0, np.float32)
+            arrays: dict[str, NDArray[np.float32]] = dict.fromkeys(("probabilities", "score", "distance"), nothing)
+            if variants.needs_teacher:
+                config = read_json(stage.path("teacher", "config.json"))
+                teacher = load_teacher(config, stage.path("teacher", f"weights-{replicate}.safetensors"))
+                arrays["probabilities"] = images_to_probabilities(teacher, generated)
+            if "convincing" in keeps:
+                config = read_json(stage.path("gan", "config.json"))
+                critic = load_discriminator(config, stage.path("gan", f"discriminator-{replicate}.safetensors"))
+                arrays["score"] = images_to_scores(critic, generated)
+            if "novel" in keeps:
+                arrays["distance"] = images_to_nearness(generated, real)
+            save_arrays(folder / f"replicate-{replicate}.npz", **arrays)
+    print(
+        f"{stage.name}: {'judged' if variants.needs_judgement else 'no arm asks what is thought of generated digits'}"
+    )
+
+
+if __name__ == "__main__":
+    run("judge", judge, per_budget=True)
