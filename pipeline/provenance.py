@@ -35,8 +35,9 @@ class Budget:
     subsets: the real subsets that the split asks for. gan_due: what each GAN should see, the subset, and with it the
     unlabelled images if there are any. gan: what it saw. generators: of the files. generated: what each synthetic set
     was drawn from (`generator`). synthetic: of the sets. teachers: what each teacher saw, by which generated images are
-    filtered and unlabelled ones read; empty where there are none. due: what the classifiers of each arm should see, as
-    far as it can be chosen again. arms: what they saw. predictions: of their predictions.
+    filtered and unlabelled ones read; empty where there are none. judges: of the files of teacher and discriminator;
+    judged: of those by which the generated images were judged, if they were. due: what the classifiers of each arm
+    should see, as far as it can be chosen again. arms: what they saw. predictions: of their predictions.
     """
 
     budget: int
@@ -47,6 +48,8 @@ class Budget:
     generated: Sequence[Seen]
     synthetic: Sequence[str]
     teachers: Sequence[Seen]
+    judges: Sequence[Seen]
+    judged: Sequence[Seen]
     due: Mapping[str, Sequence[Seen]]
     arms: Mapping[str, Sequence[Seen]]
     predictions: Mapping[str, Sequence[str]]
@@ -120,6 +123,7 @@ def breaks(chain: Budget, test_pixels: str, everything: str) -> Iterator[str]:
     here, replicates = f"budget {chain.budget}", len(chain.subsets)
     tables = {"a GAN": chain.gan, "a generator": chain.generators, "a synthetic set": chain.synthetic}
     tables |= {f"arm {arm}": table for arm, table in chain.arms.items()}
+    tables |= {"a judgement": chain.judged}
     tables |= {"a teacher": chain.teachers} if chain.teachers else {}
     for what, table in tables.items():
         if len(table) != replicates:
@@ -144,6 +148,9 @@ def breaks(chain: Budget, test_pixels: str, everything: str) -> Iterator[str]:
         if chain.teachers and chain.teachers[r].get("real") != subset:
             saw_it = whose(chain.teachers[r].get("real", "nothing"))
             yield f"{place}: the teacher that filters or reads its images saw {saw_it}"
+        for judge, digest in chain.judged[r].items():
+            if chain.judges[r].get(judge) != digest:
+                yield f"{place}: its synthetic digits were judged by another {judge} than its own"
         for arm, table in chain.arms.items():
             saw, due = table[r], chain.due[arm][r]
             if saw.get("real") != due.get("real"):

@@ -96,7 +96,7 @@ def draw_subsets(
     available = np.setdiff1d(np.arange(len(labels)), excluded)
     classes, there = np.unique(labels[available], return_counts=True)
     each = counts + unlabelled
-    short = int((there // each).argmin())
+    short = int((there / each).argmin())
     smallest, needed = int(there[short]), int(each[short])
     fit = min(replicates, smallest // needed)
     if fit < (1 if fewer else replicates):

@@ -119,7 +119,9 @@ def train(
 
     network.train()
     losses = []
-    for step, (images, targets, importance) in enumerate(_batches(material, config, seed, distortions, device), 1):
+    for step, (images, targets, importance) in enumerate(
+        material_to_batches(material, config, seed, distortions, device), 1
+    ):
         mask = dropout_mask(len(images), config.dropout, dropout)
         logits = network(images.contiguous(memory_format=torch.channels_last), mask)
         if importance is None:
@@ -135,7 +137,7 @@ def train(
             losses.clear()
 
 
-def _batches(
+def material_to_batches(
     material: Material, config: ClassifierConfig, seed: int, distortions: torch.Generator, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
     """Pixels (N, C, H, W); targets, labels (N,) or probabilities (N, K); and weights in the loss (N,), if any."""

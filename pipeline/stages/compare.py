@@ -31,7 +31,8 @@ def compare(stage: Stage) -> None:
     if breaks:
         more = f" ({len(breaks)} breaks; `python -m pipeline.verify` lists them)" if len(breaks) > 1 else ""
         raise InputError(f"leak: {breaks[0]}{more}; run `dvc repro -f` from the stage that wrote it")
-    by_budget, of = {}, {}
+    by_budget: dict[int, dict[str, np.ndarray]] = {}  # type: ignore[type-arg]
+    of: dict[str, str] = {}
     for budget in stage.value("study.budgets"):
         arms: dict[str, np.ndarray] = {}  # type: ignore[type-arg]
         for kind in ("baseline", "augmented"):

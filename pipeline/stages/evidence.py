@@ -59,6 +59,7 @@ def gather(budgets: Sequence[int], labels: NDArray[np.integer]) -> tuple[dict[st
 def _read_budget(budget: int, train: LabelledImages, split: Split) -> Budget:
     reals = split.real(train)
     joined = load_pseudo_labels(ARTIFACTS / f"pseudo/{budget}.npz").join(split, train)
+    teachers = read_json(ARTIFACTS / f"teacher/{budget}/inputs.json")
     arms: dict[str, list[dict[str, str]]] = {}
     predictions: dict[str, list[str]] = {}
     due: dict[str, list[dict[str, str]]] = {}
@@ -78,7 +79,13 @@ def _read_budget(budget: int, train: LabelledImages, split: Split) -> Budget:
         generators=[file_to_digest(ARTIFACTS / f"gan/{budget}/generator-{r}.safetensors") for r in range(len(reals))],
         generated=read_json(ARTIFACTS / f"synthetic/{budget}/inputs.json"),
         synthetic=[images_to_digest(load(ARTIFACTS / f"synthetic/{budget}/{set_name(r)}")) for r in range(len(reals))],
-        teachers=read_json(ARTIFACTS / f"teacher/{budget}/inputs.json"),
+        teachers=teachers,
+        judges=[
+            {"discriminator": file_to_digest(ARTIFACTS / f"gan/{budget}/discriminator-{r}.safetensors")}
+            | ({"teacher": file_to_digest(ARTIFACTS / f"teacher/{budget}/weights-{r}.safetensors")} if teachers else {})
+            for r in range(len(reals))
+        ],
+        judged=read_json(ARTIFACTS / f"judged/{budget}/inputs.json"),
         due=due,
         arms=arms,
         predictions=predictions,

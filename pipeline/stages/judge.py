@@ -12,9 +12,10 @@ from pipeline.classifier.arms import to_variants
 from pipeline.classifier.teacher import images_to_probabilities, load_teacher
 from pipeline.gan.scoring import images_to_scores, load_discriminator
 from pipeline.images import load, save_arrays
+from pipeline.provenance import file_to_digest
 from pipeline.quality.nearness import images_to_nearness
 from pipeline.split import load_split
-from pipeline.stages.stage import Stage, read_json, run, whole_folder
+from pipeline.stages.stage import Stage, read_json, run, whole_folder, write_json
 
 
 def judge(stage: Stage) -> None:
@@ -23,22 +24,27 @@ def judge(stage: Stage) -> None:
     train = load(Path("artifacts/data/train.npz"))
     subsets = load_split(Path(f"artifacts/splits/{stage.budget}.npz")).real(train)
     torch.set_num_threads(1)  # the bytes must not depend on the number of cores
+    judges: list[dict[str, str]] = []
     with whole_folder(stage.path("judged")) as folder:
         for replicate, real in enumerate(subsets):
             generated = load(stage.path("synthetic", f"replicate-{replicate}.npz"))
             nothing = np.empty(0, np.float32)
             arrays: dict[str, NDArray[np.float32]] = dict.fromkeys(("probabilities", "score", "distance"), nothing)
+            judges.append({})
             if variants.needs_teacher:
-                config = read_json(stage.path("teacher", "config.json"))
-                teacher = load_teacher(config, stage.path("teacher", f"weights-{replicate}.safetensors"))
+                path = stage.path("teacher", f"weights-{replicate}.safetensors")
+                teacher = load_teacher(read_json(stage.path("teacher", "config.json")), path)
                 arrays["probabilities"] = images_to_probabilities(teacher, generated)
+                judges[-1]["teacher"] = file_to_digest(path)
             if "convincing" in keeps:
-                config = read_json(stage.path("gan", "config.json"))
-                critic = load_discriminator(config, stage.path("gan", f"discriminator-{replicate}.safetensors"))
+                path = stage.path("gan", f"discriminator-{replicate}.safetensors")
+                critic = load_discriminator(read_json(stage.path("gan", "config.json")), path)
                 arrays["score"] = images_to_scores(critic, generated)
+                judges[-1]["discriminator"] = file_to_digest(path)
             if "novel" in keeps:
                 arrays["distance"] = images_to_nearness(generated, real)
             save_arrays(folder / f"replicate-{replicate}.npz", **arrays)
+        write_json(folder / "inputs.json", judges)
     print(
         f"{stage.name}: {'judged' if variants.needs_judgement else 'no arm asks what is thought of generated digits'}"
     )
