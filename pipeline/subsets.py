@@ -31,10 +31,10 @@ class SplitConfig:
 
     development_per_class: int
     fewer_replicates: bool
-    rare_classes: tuple[str, ...] = ()
-    common_per_class: int = 500
-    label_noise: float = 0.0
-    unlabelled_per_class: int = 0
+    rare_classes: tuple[str, ...]
+    common_per_class: int
+    label_noise: float
+    unlabelled_per_class: int
 
     def __post_init__(self) -> None:
         require(self.development_per_class >= 0, "development_per_class: must not be negative")

@@ -341,11 +341,6 @@ def test_natural_batches_are_as_the_images_come_and_weights_make_up_for_it(toy: 
         material = Material(uneven, None, None, 0.5, batches=kind)  # type: ignore[arg-type]
         drawn = list(material_to_batches(material, config, 3, torch.Generator(), CPU))
         counts[kind] = np.bincount(torch.cat([labels for _, labels, _ in drawn]).numpy()).tolist()
-        weights = {
-            int(label): float(w)
-            for _, labels, by in drawn
-            if by is not None
-            for label, w in zip(labels, by, strict=True)
-        }
+        weights = {int(k): float(w) for _, ks, ws in drawn if ws is not None for k, w in zip(ks, ws, strict=True)}
     assert counts == {"balanced": [40, 40, 40], "natural": [80, 20, 20], "weighted": [80, 20, 20]}
     assert weights == {0: 1.5, 1: 6.0, 2: 6.0}  # all images over those of the class

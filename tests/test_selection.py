@@ -124,4 +124,4 @@ def test_a_wrong_variant_is_one_line(part: str, variant: dict[str, object], mess
 def test_names_are_given_once() -> None:
     twice = Variant(name="x", of="real+gan", weight=0.5)
     with pytest.raises(ValueError, match="two variants are called x"):
-        VariantsConfig(generated=(twice, twice))
+        VariantsConfig(baseline=(), generated=(twice, twice))

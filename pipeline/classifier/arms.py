@@ -138,8 +138,8 @@ class VariantsConfig:
     Two lists, so that another way of using generated images trains no other arm again.
     """
 
-    baseline: tuple[Variant, ...] = ()
-    generated: tuple[Variant, ...] = ()
+    baseline: tuple[Variant, ...]
+    generated: tuple[Variant, ...]
 
     def __post_init__(self) -> None:
         names = [variant.name for variant in (*self.baseline, *self.generated)]
@@ -167,8 +167,8 @@ class VariantsConfig:
 
 
 def to_variants(values: Mapping[str, Any]) -> VariantsConfig:
-    """Section `variants`, or one of its lists. Raises InputError naming the key that is wrong."""
-    return from_mapping(VariantsConfig, values, "variants")
+    """Section `variants`; a list that is left out is empty. Raises InputError naming the key that is wrong."""
+    return from_mapping(VariantsConfig, {"baseline": [], "generated": [], **values}, "variants")
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ class ArmsConfig:
     synthetic_share: float
     copies_per_class: int
     interpolated_per_class: int
-    pseudo_confidence: float = 0.8  # label smoothing of 0.1 keeps a probability below about 0.91
+    pseudo_confidence: float
     classical: Distortion = field(default_factory=Distortion)
 
     def __post_init__(self) -> None:

@@ -119,9 +119,8 @@ def train(
 
     network.train()
     losses = []
-    for step, (images, targets, importance) in enumerate(
-        material_to_batches(material, config, seed, distortions, device), 1
-    ):
+    batches = material_to_batches(material, config, seed, distortions, device)
+    for step, (images, targets, importance) in enumerate(batches, 1):
         mask = dropout_mask(len(images), config.dropout, dropout)
         logits = network(images.contiguous(memory_format=torch.channels_last), mask)
         if importance is None:
