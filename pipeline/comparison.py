@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,13 +60,15 @@ class CompareConfig:
 class Predictions:
     """What the classifiers of a study said of the same T test images.
 
-    by_budget: budget -> arm -> int (R, T), row r from replicate r. labels: int (T,). classes: the class names.
+    by_budget: budget -> arm -> int (R, T), row r from replicate r. labels: int (T,). classes: the class names. of: the
+    arm that a variant varies.
     Raises InputError if the arms of a budget are not paired, lack `real`, or if a label or prediction names no class.
     """
 
     by_budget: Mapping[int, Mapping[str, NDArray[np.integer]]]
     labels: NDArray[np.integer]
     classes: Sequence[str]
+    of: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.labels.ndim != 1 or len(self.labels) < 2:
@@ -197,12 +199,19 @@ def interval_to_verdict(low: float, high: float, p_holm: float, config: CompareC
     return "inconclusive"
 
 
-def contrasts(arms: Sequence[str]) -> list[tuple[str, str]]:
-    """The (arm, reference) pairs to report among `arms`; of two that mirror each other, the first only."""
-    pairs = [(arm, reference) for reference in ("real", "real+classical") for arm in arms]
+def contrasts(arms: Sequence[str], of: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
+    """The (arm, reference) pairs to report among `arms`; of two that mirror each other, the first only.
+
+    of: the arm that a variant varies. A variant is held against that one, and against the real images as it has them,
+    distorted or not, so that many variants do not cost every other contrast its power.
+    """
+    of = of or {}
+    pairs = [(arm, reference) for reference in ("real", "real+classical") for arm in arms if arm not in of]
     # Synthetic images without a GAN: what the GAN must beat to have earned its place.
     pairs += [("real+gan", "real+copies"), ("real+gan", "real+interpolated")]
-    present = [pair for pair in pairs if len(set(pair)) == 2 and set(pair) <= set(arms)]
+    pairs += [(arm, base) for arm, base in of.items()]
+    pairs += [(arm, "real+classical" if "classical" in base.split("+") else "real") for arm, base in of.items()]
+    present = [pair for pair in dict.fromkeys(pairs) if len(set(pair)) == 2 and set(pair) <= set(arms)]
     return [pair for i, pair in enumerate(present) if pair[::-1] not in present[:i]]
 
 
@@ -214,7 +223,7 @@ def _pairs(study: Predictions, primary: Contrast) -> list[tuple[int, str, str]]:
             raise InputError(f"compare.primary: the study has no arm {arm} at budget {primary.budget}")
     rows = []
     for budget in sorted(study.by_budget):
-        pairs = contrasts(list(study.by_budget[budget]))
+        pairs = contrasts(list(study.by_budget[budget]), study.of)
         if budget == primary.budget and declared not in pairs:
             pairs = [declared] + [pair for pair in pairs if pair != declared[::-1]]
         rows += [(budget, arm, reference) for arm, reference in pairs]

@@ -32,17 +32,25 @@ SHOWN = 12  # characters of a digest in a message
 class Budget:
     """What the trainings of one budget saw, a list entry a replicate.
 
-    subsets: the real subsets that the split asks for. gan: what each GAN saw. generators: of the files. generated: what
-    each synthetic set was drawn from (`generator`) and, if it was filtered, what its filter was trained on (`filter`).
-    synthetic: of the sets. arms: what each classifier saw. predictions: of its predictions.
+    subsets: the real subsets that the split asks for. gan_due: what each GAN should see, the subset, and with it the
+    unlabelled images if there are any. gan: what it saw. generators: of the files. generated: what each synthetic set
+    was drawn from (`generator`). synthetic: of the sets. teachers: what each teacher saw, by which generated images are
+    filtered and unlabelled ones read; empty where there are none. judges: of the files of teacher and discriminator;
+    judged: of those by which the generated images were judged, if they were. due: what the classifiers of each arm
+    should see, as far as it can be chosen again. arms: what they saw. predictions: of their predictions.
     """
 
     budget: int
     subsets: Sequence[str]
+    gan_due: Sequence[str]
     gan: Sequence[Seen]
     generators: Sequence[str]
     generated: Sequence[Seen]
     synthetic: Sequence[str]
+    teachers: Sequence[Seen]
+    judges: Sequence[Seen]
+    judged: Sequence[Seen]
+    due: Mapping[str, Sequence[Seen]]
     arms: Mapping[str, Sequence[Seen]]
     predictions: Mapping[str, Sequence[str]]
 
@@ -56,9 +64,9 @@ def images_to_digest(images: LabelledImages) -> str:
 
 
 def array_to_digest(array: NDArray[Any]) -> str:
-    """SHA-256 of shape, type and values; whole numbers of any width as little-endian int64, bytes as they are."""
+    """SHA-256 of shape, type and values; numbers of any width as little-endian int64 or float64, bytes as they are."""
     if array.dtype != np.uint8:
-        array = array.astype("<i8")
+        array = array.astype("<f8" if np.issubdtype(array.dtype, np.floating) else "<i8")
     digest = hashlib.sha256(f"{array.shape} {array.dtype.str}".encode())
     digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
@@ -115,6 +123,8 @@ def breaks(chain: Budget, test_pixels: str, everything: str) -> Iterator[str]:
     here, replicates = f"budget {chain.budget}", len(chain.subsets)
     tables = {"a GAN": chain.gan, "a generator": chain.generators, "a synthetic set": chain.synthetic}
     tables |= {f"arm {arm}": table for arm, table in chain.arms.items()}
+    tables |= {"a judgement": chain.judged}
+    tables |= {"a teacher": chain.teachers} if chain.teachers else {}
     for what, table in tables.items():
         if len(table) != replicates:
             yield f"{here}: {what} for {len(table)} replicates, but the split has {replicates}"
@@ -123,23 +133,29 @@ def breaks(chain: Budget, test_pixels: str, everything: str) -> Iterator[str]:
     def whose(digest: str) -> str:
         if digest in chain.subsets:
             return f"the real subset of replicate {chain.subsets.index(digest)}"
+        if digest in chain.gan_due:
+            return f"the images of replicate {chain.gan_due.index(digest)}, unlabelled ones too"
         return (
             "all training images, as the oracle does" if digest == everything else f"images {digest[:SHOWN]}, no subset"
         )
 
     for r, subset in enumerate(chain.subsets):
         place = f"{here}, replicate {r}"
-        if chain.gan[r].get("real") != subset:
+        if chain.gan[r].get("real") != chain.gan_due[r]:
             yield f"{place}: its GAN saw {whose(chain.gan[r].get('real', 'nothing'))}"
         if chain.generated[r].get("generator") != chain.generators[r]:
             yield f"{place}: its synthetic digits come from another generator than its GAN's"
-        if "filter" in chain.generated[r] and chain.generated[r]["filter"] != subset:
-            yield f"{place}: the filter of its synthetic digits saw {whose(chain.generated[r]['filter'])}"
+        if chain.teachers and chain.teachers[r].get("real") != subset:
+            saw_it = whose(chain.teachers[r].get("real", "nothing"))
+            yield f"{place}: the teacher that filters or reads its images saw {saw_it}"
+        for judge, digest in chain.judged[r].items():
+            if chain.judges[r].get(judge) != digest:
+                yield f"{place}: its synthetic digits were judged by another {judge} than its own"
         for arm, table in chain.arms.items():
-            saw = table[r]
-            if saw.get("real", subset) != subset:
-                yield f"{place}, arm {arm}: its classifier saw {whose(saw['real'])}"
-            if "gan" in arm.split("+") and saw.get("synthetic") != chain.synthetic[r]:
+            saw, due = table[r], chain.due[arm][r]
+            if saw.get("real") != due.get("real"):
+                yield f"{place}, arm {arm}: its classifier saw {whose(saw.get('real', 'nothing'))}"
+            if "synthetic" in due and any(saw.get(key) != due.get(key) for key in ("synthetic", "targets")):
                 yield f"{place}, arm {arm}: its classifier saw other synthetic digits than its replicate's"
             if saw.get("test_pixels") != test_pixels:
                 yield f"{place}, arm {arm}: it predicted other images than the test images"
@@ -154,7 +170,7 @@ def to_document(chains: Sequence[Budget], data: Mapping[str, str], oracle: Mappi
         str(chain.budget): {
             "replicates": [
                 {"real": chain.subsets[r], "generator": chain.generators[r], "synthetic": chain.synthetic[r]}
-                | ({"filter": chain.generated[r]["filter"]} if "filter" in chain.generated[r] else {})
+                | ({"teacher": chain.teachers[r]["real"]} if chain.teachers else {})
                 for r in range(len(chain.subsets))
             ],
             "arms": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,13 +23,33 @@ DEVELOPMENT_SEED = 20260101
 class SplitConfig:
     """development_per_class: images of each class that no study draws. fewer_replicates: where the disjoint subsets of
     a budget are fewer than the replicates asked for, take those there are instead of ending in an error.
+
+    rare_classes: names of classes that alone are short, with `budget` images; each other class has common_per_class.
+    Empty: all classes have `budget` images. label_noise: share of each class's labels that are wrong.
+    unlabelled_per_class: further images of each class in each replicate, whose labels nobody knows.
     """
 
     development_per_class: int
     fewer_replicates: bool
+    rare_classes: tuple[str, ...]
+    common_per_class: int
+    label_noise: float
+    unlabelled_per_class: int
 
     def __post_init__(self) -> None:
         require(self.development_per_class >= 0, "development_per_class: must not be negative")
+        require(len(set(self.rare_classes)) == len(self.rare_classes), "rare_classes: each must be named once")
+        require(self.common_per_class > 0, "common_per_class: must be positive")
+        require(0 <= self.label_noise < 1, f"label_noise: must lie in [0, 1), got {self.label_noise}")
+        require(self.unlabelled_per_class >= 0, "unlabelled_per_class: must not be negative")
+
+    def class_counts(self, budget: int, classes: Sequence[str]) -> Indices:
+        """Real images of each of `classes`, (K,). Raises InputError if a rare class is not among them."""
+        for name in self.rare_classes:
+            if name not in classes:
+                raise InputError(f"split.rare_classes: no class {name!r}; the classes are {', '.join(classes)}")
+        common = self.common_per_class if self.rare_classes else budget
+        return np.array([budget if name in self.rare_classes else common for name in classes])
 
 
 def development_part(labels: Indices, per_class: int) -> Indices:
@@ -49,28 +70,61 @@ def development_part(labels: Indices, per_class: int) -> Indices:
 def disjoint_subsets(
     labels: Indices, excluded: Indices, budget: int, replicates: int, seed: int, fewer: bool = False
 ) -> Indices:
-    """Draw `replicates` disjoint subsets with `budget` images of each class: (R, classes * budget), each row sorted.
+    """Draw `replicates` disjoint subsets with `budget` images of each class: (R, classes * budget), each row sorted."""
+    counts = np.full(len(np.unique(labels)), budget)
+    return draw_subsets(labels, excluded, budget, counts, 0, replicates, seed, fewer)[0]
 
-    No index of `excluded` is drawn. Replicate r does not depend on how many replicates are asked for, nor a budget on
-    the others. With `fewer`, as many replicates as fit are drawn when not all do.
+
+def draw_subsets(
+    labels: Indices,
+    excluded: Indices,
+    budget: int,
+    counts: Indices,
+    unlabelled: int,
+    replicates: int,
+    seed: int,
+    fewer: bool = False,
+) -> tuple[Indices, Indices]:
+    """Draw disjoint subsets, one a replicate, each row sorted: labelled images (R, sum of `counts`), and others (R, M).
+
+    counts: images of each class, (K,). unlabelled: of each class besides these. budget: decides the draw. No index of
+    `excluded` is drawn. Replicate r does not depend on how many replicates are asked for, nor a budget on the others.
+    With `fewer`, as many replicates as fit are drawn when not all do.
 
     Raises InputError naming the largest budget and number of replicates that would fit.
     """
     available = np.setdiff1d(np.arange(len(labels)), excluded)
-    classes, counts = np.unique(labels[available], return_counts=True)
-    smallest = int(counts.min())
-    fit = min(replicates, smallest // budget)
+    classes, there = np.unique(labels[available], return_counts=True)
+    each = counts + unlabelled
+    short = int((there / each).argmin())
+    smallest, needed = int(there[short]), int(each[short])
+    fit = min(replicates, smallest // needed)
     if fit < (1 if fewer else replicates):
+        key = "study.budgets" if counts[short] == budget else "split.common_per_class"
+        besides = f" and {unlabelled} unlabelled" if unlabelled else ""
         raise InputError(
-            f"study.budgets: {budget} images a class x {replicates} replicates need {budget * replicates} of class "
-            f"{classes[counts.argmin()]}, which has {smallest}; at {replicates} replicates the largest budget is "
-            f"{smallest // replicates}, at this budget the most replicates are {smallest // budget}"
+            f"{key}: {counts[short]}{besides} images a class x {replicates} replicates need "
+            f"{needed * replicates} of class {classes[short]}, which has {smallest}; at {replicates} replicates the "
+            f"largest budget is {max(0, smallest // replicates - unlabelled)}, at this budget the most replicates are "
+            f"{smallest // needed}"
         )
-    pools = []
-    for c in classes:
+    drawn, others = [], []
+    for c, count, size in zip(classes, counts, each, strict=True):
         order = _shuffled(labels, c, derive(seed, "subset", budget, int(c)), excluded)
-        pools.append(order[: fit * budget].reshape(fit, budget))
-    return np.sort(np.concatenate(pools, axis=1), axis=1)
+        rows = order[: fit * size].reshape(fit, size)
+        drawn.append(rows[:, :count])
+        others.append(rows[:, count:])
+    return np.sort(np.concatenate(drawn, axis=1), axis=1), np.sort(np.concatenate(others, axis=1), axis=1)
+
+
+def noisy_labels(labels: Indices, classes: int, share: float, seed: int) -> Indices:
+    """`labels` (N,) with `share` of each class's replaced, each by one of the other classes, all as likely."""
+    rng, noisy = np.random.default_rng(seed), labels.copy()
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        wrong = members[: round(share * len(members))]
+        noisy[wrong] = (label + rng.integers(1, classes, len(wrong))) % classes
+    return noisy
 
 
 def check_disjoint(subsets: Indices, excluded: Indices) -> None:

@@ -14,7 +14,14 @@ from pipeline.batches import to_tensors
 from pipeline.classifier.arms import ARMS, BASELINE_ARMS, GAN_ARMS, affine_copies, interpolated
 from pipeline.classifier.network import FEATURES, Classifier, dropout_mask, images_to_features, images_to_logits
 from pipeline.classifier.replicate import train_replicate
-from pipeline.classifier.training import ClassifierConfig, Material, learning_rate_factor, new_classifier, train
+from pipeline.classifier.training import (
+    ClassifierConfig,
+    Material,
+    learning_rate_factor,
+    material_to_batches,
+    new_classifier,
+    train,
+)
 from pipeline.images import LabelledImages
 from pipeline.transforms import Distortion
 from pipeline.weights import network_to_arrays
@@ -274,3 +281,66 @@ def test_a_class_with_a_single_image_gives_copies_of_it(toy: LabelledImages) -> 
     assert np.bincount(made.labels).tolist() == [8, 8, 8]
     assert (made.pixels[made.labels == 2] == single.pixels[2]).all()
     assert np.bincount(affine_copies(single, 8, Distortion(), seed=1).labels).tolist() == [8, 8, 8]
+
+
+# Options of an arm
+
+
+def weights_after(material: Material, steps: int = 6) -> dict[str, torch.Tensor]:
+    config = ClassifierConfig(4, steps, 12, 0.01, 0.01, 0.0, 0.1)
+    network = new_classifier(material, config, 1, CPU)
+    assert [record["step"] for record in train(network, material, config, 2, every=3)] == [3, 6]
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_a_weight_of_one_is_no_weight(toy: LabelledImages, fresh_toy: LabelledImages) -> None:
+    plain = weights_after(Material(toy, fresh_toy, None, 0.5))
+    assert same(plain, weights_after(Material(toy, fresh_toy, None, 0.5, weight=1.0)))
+    assert not same(plain, weights_after(Material(toy, fresh_toy, None, 0.5, weight=0.2)))
+
+
+def test_a_batch_weighs_its_synthetic_images(toy: LabelledImages, fresh_toy: LabelledImages) -> None:
+    material = Material(toy, fresh_toy, None, 0.25, weight=0.2)
+    config = ClassifierConfig(4, 2, 12, 0.01, 0.01, 0.0, 0.1)
+    _, labels, importance = next(material_to_batches(material, config, 3, torch.Generator(), CPU))
+    assert labels.shape == (12,)
+    assert importance is not None
+    torch.testing.assert_close(importance, torch.tensor([1.0] * 9 + [0.2] * 3))
+
+
+def test_soft_targets_that_are_certain_are_the_labels(toy: LabelledImages, fresh_toy: LabelledImages) -> None:
+    certain = np.eye(3, dtype=np.float32)[fresh_toy.labels]
+    hard, soft = (weights_after(Material(toy, fresh_toy, None, 0.5, targets=t)) for t in (None, certain))
+    for name, value in hard.items():
+        torch.testing.assert_close(soft[name], value, rtol=1e-4, atol=1e-5)
+    unsure = weights_after(Material(toy, fresh_toy, None, 0.5, targets=np.full_like(certain, 1 / 3)))
+    assert not torch.allclose(unsure["linear.weight"], hard["linear.weight"], atol=1e-4)
+
+
+def test_pretraining_sees_synthetic_images_first_and_real_ones_after(
+    toy: LabelledImages, fresh_toy: LabelledImages
+) -> None:
+    material = Material(toy, fresh_toy, None, 0.5, order="pretrained")
+    config = ClassifierConfig(4, 5, 12, 0.01, 0.01, 0.0, 0.1)
+    batches = [images for images, _, _ in material_to_batches(material, config, 3, torch.Generator(), CPU)]
+    assert len(batches) == 5
+    known = [{image.tobytes() for image in to_tensors(part, CPU)[0].numpy()} for part in (fresh_toy, toy)]
+    where = [[image.tobytes() in part for part in known] for batch in batches for image in batch.numpy()]
+    assert where == [[True, False]] * 24 + [[False, True]] * 36
+
+
+def test_natural_batches_are_as_the_images_come_and_weights_make_up_for_it(toy: LabelledImages) -> None:
+    uneven = toy.subset(np.concatenate([np.flatnonzero(toy.labels == k)[:n] for k, n in enumerate((8, 2, 2))]))
+    config = ClassifierConfig(4, 10, 12, 0.01, 0.01, 0.0, 0.1)
+    counts = {}
+    for kind in ("balanced", "natural", "weighted"):
+        material = Material(uneven, None, None, 0.5, batches=kind)  # type: ignore[arg-type]
+        drawn = list(material_to_batches(material, config, 3, torch.Generator(), CPU))
+        counts[kind] = np.bincount(torch.cat([labels for _, labels, _ in drawn]).numpy()).tolist()
+        weights = {int(k): float(w) for _, ks, ws in drawn if ws is not None for k, w in zip(ks, ws, strict=True)}
+    assert counts == {"balanced": [40, 40, 40], "natural": [80, 20, 20], "weighted": [80, 20, 20]}
+    assert weights == {0: 1.5, 1: 6.0, 2: 6.0}  # all images over those of the class

@@ -2,80 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from small_study import BUDGET, Study
 from toy_images import bright_corners
 
 from pipeline import verify
 from pipeline.batches import to_tensors
-from pipeline.errors import InputError
 from pipeline.gan.sampling import class_balanced, load_generator
 from pipeline.images import LabelledImages, load_arrays, save_arrays
 from pipeline.provenance import array_to_digest, differences, images_to_digest, seen
-from pipeline.stages import compare, generate, split, train_augmented, train_baseline, train_gan, train_oracle
+from pipeline.stages import compare, judge, train_augmented, train_baseline, train_gan, train_oracle
 from pipeline.stages.assess import load_oracle
-from pipeline.stages.stage import Stage, read_json, read_params, write_json
+from pipeline.stages.stage import read_json, write_json
 
-ROOT = Path(__file__).parent.parent
-BUDGET, REPLICATES = 2, 3
-SMALL: dict[str, dict[str, Any]] = {
-    "study": {"budgets": [BUDGET], "replicates": REPLICATES, "seed": 7},
-    "split": {"development_per_class": 4},
-    "oracle": {"width": 4, "steps": 4, "batch_size": 12},
-    "gan": {"steps": 2},
-    "generate": {"per_class": 6},
-    "classifier": {"width": 4, "steps": 2, "batch_size": 12},
-    "arms": {"copies_per_class": 4, "interpolated_per_class": 4},
-    "compare": {"primary": {"budget": BUDGET, "arm": "real+gan", "reference": "real"}},
-    "compute": {"device": "cpu", "workers": 1},
-}
-
-
-class Study:
-    """A study in the working folder, stage by stage as dvc.yaml has them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.params = read_params(ROOT / "params.yaml")
-        for section, values in SMALL.items():
-            self.params[section] |= values
-        (folder / "params.yaml").write_text(json.dumps(self.params))  # JSON is YAML
-        (folder / "conf").symlink_to(ROOT / "conf")
-
-    def data(self, train: LabelledImages, test: LabelledImages) -> None:
-        train.save(Path("artifacts/data/train.npz"))
-        save_arrays(Path("artifacts/data/test_images.npz"), pixels=test.pixels)
-        save_arrays(Path("artifacts/data/test_labels.npz"), labels=test.labels)
-        write_json(Path("artifacts/data/summary.json"), {"classes": list(train.classes)})
-
-    def run(self, *bodies: Callable[[Stage], None]) -> None:
-        for body in bodies:
-            name = body.__name__
-            budget = None if name in ("train_oracle", "compare") else BUDGET
-            body(Stage(name, budget, self.params, self.folder / "params.yaml"))
-
-    def rest(self) -> None:
-        """All that follows the GAN, but for the comparison."""
-        self.run(generate.generate, *CLASSIFIERS)
-
-    def refused(self, *texts: str) -> None:
-        """Stage compare refuses the study by one line that says each of `texts`, and writes no number."""
-        shutil.rmtree("results", ignore_errors=True)
-        with pytest.raises(InputError) as error:
-            self.run(compare.compare)
-        message = str(error.value)
-        assert message.startswith("leak: ") and "\n" not in message
-        assert all(text in message for text in texts), message
-        assert not Path("results").exists()
-
-
-CLASSIFIERS = (train_baseline.train_baseline, train_augmented.train_augmented)
 IMAGES = bright_corners(20, seed=3)
 TEST = bright_corners(6, seed=4)
 
@@ -87,9 +30,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         study = Study(folder)
         study.data(IMAGES, TEST)
-        study.run(train_oracle.train_oracle, split.split, train_gan.train_gan)
-        study.rest()
-        study.run(compare.compare)
+        study.all()
     return folder
 
 
@@ -100,6 +41,9 @@ def study(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> St
         shutil.copytree(finished / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return Study(tmp_path)
+
+
+TEACHERS = Path(f"artifacts/teacher/{BUDGET}")
 
 
 def subsets() -> np.ndarray:  # type: ignore[type-arg]
@@ -116,6 +60,7 @@ def test_a_sound_study_is_recorded_and_verified(study: Study, capsys: pytest.Cap
     recorded = read_json(Path("results/provenance.json"))
     assert recorded["data"]["training_images"] == images_to_digest(IMAGES) == recorded["oracle"]["real"]
     replicate = recorded["budgets"][str(BUDGET)]["replicates"][1]
+    assert replicate["teacher"] == replicate["real"]
     assert replicate["real"] == images_to_digest(IMAGES.subset(subsets()[1]))
     arm = recorded["budgets"][str(BUDGET)]["arms"]["real+gan+classical"][1]
     assert set(arm) == {"real", "synthetic", "test_pixels", "predictions"}
@@ -169,7 +114,7 @@ def test_one_image_in_two_subsets_by_its_index(study: Study) -> None:
 def test_a_gan_trained_on_the_subset_of_another_replicate(study: Study) -> None:
     path = Path(f"artifacts/splits/{BUDGET}.npz")
     right = load_arrays(path)
-    save_arrays(path, subsets=right["subsets"][[1, 1, 2]], development=right["development"])
+    save_arrays(path, **right | {name: right[name][[1, 1, 2]] for name in ("subsets", "labels", "unlabelled")})
     study.run(train_gan.train_gan)  # replicate 0 on the images of replicate 1
     save_arrays(path, **right)
     study.rest()
@@ -178,7 +123,7 @@ def test_a_gan_trained_on_the_subset_of_another_replicate(study: Study) -> None:
 
 def test_a_classifier_trained_on_more_than_its_subset(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     more = [IMAGES.subset(np.append(indices, 0)) for indices in subsets()]
-    monkeypatch.setattr(train_baseline, "load_subsets", lambda *_: more)
+    monkeypatch.setattr(train_baseline, "load_reals", lambda *_: (more, more))
     study.run(train_baseline.train_baseline)
     study.refused(f"budget {BUDGET}, replicate 0, arm real: its classifier saw images ", "no subset", "breaks")
 
@@ -194,27 +139,36 @@ def filter_by_the_oracle() -> None:
 
 
 def test_a_filter_that_used_the_oracle_and_says_so(study: Study) -> None:
-    filter_by_the_oracle()
-    path = Path(f"artifacts/synthetic/{BUDGET}/inputs.json")
-    records = read_json(path)
-    records[0]["filter"] = read_json(Path("artifacts/oracle/inputs.json"))[0]["real"]
-    write_json(path, records)
-    study.run(train_augmented.train_augmented)
-    study.refused("replicate 0: the filter of its synthetic digits saw all training images, as the oracle does")
+    records = read_json(TEACHERS / "inputs.json")
+    records[0]["real"] = read_json(Path("artifacts/oracle/inputs.json"))[0]["real"]
+    write_json(TEACHERS / "inputs.json", records)
+    study.refused("replicate 0: the teacher that filters or reads its images saw all training images, as the oracle")
 
 
-def test_a_filter_on_the_same_subset_is_no_leak(study: Study) -> None:
-    path = Path(f"artifacts/synthetic/{BUDGET}/inputs.json")
-    records = read_json(path)
-    records[0]["filter"] = images_to_digest(IMAGES.subset(subsets()[0]))
-    write_json(path, records)
-    study.run(compare.compare)
-    assert "filter" in read_json(Path("results/provenance.json"))["budgets"][str(BUDGET)]["replicates"][0]
+def test_a_filter_by_the_oracle_in_the_place_of_the_teacher(study: Study) -> None:
+    own = (TEACHERS / "weights-0.safetensors").read_bytes()
+    shutil.copy("artifacts/oracle/weights.safetensors", TEACHERS / "weights-0.safetensors")
+    study.run(judge.judge, train_augmented.train_augmented)
+    (TEACHERS / "weights-0.safetensors").write_bytes(own)
+    study.refused("replicate 0: its synthetic digits were judged by another teacher than its own")
+
+
+def test_a_judgement_that_no_teacher_gave_is_found_by_judging_again(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(f"artifacts/judged/{BUDGET}/replicate-1.npz")
+    arrays = load_arrays(path)
+    arrays["probabilities"] = arrays["probabilities"][:, ::-1].copy()
+    save_arrays(path, **arrays)
+    study.run(train_augmented.train_augmented, compare.compare)  # every digest fits
+    status, lines = verified(capsys)
+    assert status == 1 and len(lines) == 2
+    assert lines[0] == f"budget {BUDGET}, replicate 1: its digits were not judged by its teacher, as recorded"
 
 
 def test_a_filter_that_says_nothing_is_found_by_drawing_again(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
     filter_by_the_oracle()
-    study.run(train_augmented.train_augmented, compare.compare)  # every digest fits
+    study.run(judge.judge, train_augmented.train_augmented, compare.compare)  # every digest fits
     status, lines = verified(capsys)
     assert status == 1 and len(lines) == 2
     assert f"budget {BUDGET}, replicate 0: " in lines[0] and "a filter that no record names" in lines[0]

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline import comparison, images, subsets
+from pipeline.classifier.arms import ARMS, Arm
 from pipeline.config import from_mapping
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages
@@ -32,6 +33,7 @@ from pipeline.report.page import write
 from pipeline.report.study import load_study
 from pipeline.report.tables import print_table
 from pipeline.report.words import copying, duration, signed, typeset, warnings
+from pipeline.split import Split
 
 RAW = Path(__file__).parents[1] / "datasets" / "MNIST" / "raw"
 # Mean accuracy at 50 a class, and how often two arms err together is left to chance and to each image's difficulty.
@@ -103,7 +105,8 @@ def make_study(
     development = subsets.development_part(train.labels, 5)
     for i, budget in enumerate(budgets):
         drawn = subsets.disjoint_subsets(train.labels, development, budget, replicates, seed=i, fewer=True)
-        images.save_arrays(artifacts / f"splits/{budget}.npz", subsets=drawn, development=development)
+        nothing = np.empty((len(drawn), 0), np.int64)
+        Split(drawn, train.labels[drawn], nothing, development).save(artifacts / f"splits/{budget}.npz")
         digests = [subsets.digest(row) for row in drawn]
         split = {"budget": budget, "replicates": len(drawn), "asked": replicates, "digests": digests}
         write_json(artifacts / f"splits/{budget}.json", split)
@@ -119,7 +122,14 @@ def make_study(
                 for step in range(5, STEPS["classifier"] + 1, 5)
             ]
             make_history(artifacts / f"{part}/{budget}/history.csv", ["arm", "replicate", "step", "loss"], rows)
+            made = {arm.name: asdict(arm) | {"batch": batch_of(arm)} for arm in ARMS if arm.name in arms}
+            write_json(artifacts / f"{part}/{budget}/arms.json", made)
     return params
+
+
+def batch_of(arm: Arm) -> dict[str, int]:
+    """Images of a batch of 64 by kind."""
+    return {"real": 32, "synthetic": 32} if arm.real and arm.synthetic else {"real" if arm.real else "synthetic": 64}
 
 
 def make_results(root: Path, params: dict[str, Any], classes: list[str], tests: int, rng: np.random.Generator) -> None:
@@ -219,7 +229,7 @@ def make_quality(folder: Path, train: LabelledImages, drawn: NDArray[np.int64], 
 
 def make_runs(folder: Path, budgets: Sequence[int]) -> None:
     names = ["prepare", "train_oracle", "compare"]
-    stages = ["split", "train_gan", "generate", "assess", "train_baseline", "train_augmented"]
+    stages = ["split", "train_teacher", "train_gan", "generate", "judge", "assess", "train_baseline", "train_augmented"]
     names += [f"{stage}@{budget}" for stage in stages for budget in budgets]
     seconds = {"prepare": 2.5, "train_gan": 423.0, "train_oracle": 58.1, "train_baseline": 95.0}
     for name in names:

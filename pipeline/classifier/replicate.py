@@ -33,8 +33,7 @@ def train_replicate(
     for record in train(network, material, config, seed):
         report(record)
         history.append(record)
-    classes = material.shares(config.batch_size)[0][0].classes
-    unlabelled = LabelledImages(test_pixels, np.zeros(len(test_pixels), np.int64), classes)
+    unlabelled = LabelledImages(test_pixels, np.zeros(len(test_pixels), np.int64), material.sample.classes)
     pixels, _ = to_tensors(unlabelled, device)
     predictions = images_to_logits(network, pixels).argmax(1).cpu().numpy().astype(np.uint16)
     return {"predictions": predictions, "history": history, "weights": network_to_arrays(network)}

@@ -55,10 +55,10 @@ def train_replicate(
 ) -> dict[str, Any]:
     """Train a GAN on `real` alone; `every` so many steps there is a record, by default about RECORDS of them.
 
-    Returns weights (the averaged generator's, NumPy arrays by name), history (records of `train`), grids (by step:
-    uint8 (classes, GRID_COLUMNS, C, H, W), the same noise each time), frames (the same at `frame_steps`, stacked, as
-    many columns as FRAME_WIDTH holds) and monitored (the last of these, more columns). Raises InputError that says what
-    to lower where memory runs out.
+    Returns weights (the averaged generator's) and discriminator (NumPy arrays by name), history (records of `train`),
+    grids (by step: uint8 (classes, GRID_COLUMNS, C, H, W), the same noise each time), frames (the same at
+    `frame_steps`, stacked, as many columns as FRAME_WIDTH holds) and monitored (the last of these, more columns).
+    Raises InputError that says what to lower where memory runs out.
     """
     try:
         return _train_replicate(real, recipe, steps, seed, device, report, every or record_every(steps))
@@ -95,6 +95,7 @@ def _train_replicate(
             frames.append(monitored[:, :columns])
     return {
         "weights": network_to_arrays(gan.average),
+        "discriminator": network_to_arrays(gan.discriminator),
         "history": history,
         "grids": grids,
         "frames": np.stack(frames),

@@ -55,11 +55,16 @@ def seeds_to_noise(seeds: list[int], latent: int) -> Tensor:
     return torch.stack([torch.randn(latent, generator=draws.manual_seed(seed)) for seed in seeds])
 
 
-def class_balanced(generator: Generator, classes: tuple[str, ...], per_class: int, seed: int) -> LabelledImages:
-    """`per_class` digits of each class, ordered by class; digit i of a class is the same however many are asked for."""
+def class_balanced(
+    generator: Generator, classes: tuple[str, ...], per_class: int, seed: int, scale: float = 1.0
+) -> LabelledImages:
+    """`per_class` digits of each class, ordered by class; digit i of a class is the same however many are asked for.
+
+    scale: what the noise is multiplied by.
+    """
     labels = np.repeat(np.arange(len(classes), dtype=np.int64), per_class)
     seeds = [derive(seed, "digit", int(label), number) for label in range(len(classes)) for number in range(per_class)]
-    return LabelledImages(generate(generator, labels, seeds), labels, classes)
+    return LabelledImages(generate(generator, labels, seeds, scale), labels, classes)
 
 
 @torch.no_grad()

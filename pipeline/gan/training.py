@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.adam import Adam
-from pipeline.batches import labels_to_batches, to_bytes
+from pipeline.batches import labels_to_batches, to_bytes, to_tensors
 from pipeline.feed import gather
 from pipeline.gan.losses import LOSSES, gradient_penalty, interpolates_penalty
 from pipeline.gan.networks.layers import Discriminator, Generator
@@ -77,6 +77,7 @@ def train(
     device = next(gan.generator.parameters()).device
     loss, together = LOSSES[recipe.loss], recipe.turns == "together"
     batches = labels_to_batches(real.labels, steps, recipe.batch_size, derive(seed, "batches"))
+    pixels, labels = to_tensors(real, device)
     distortions = torch.Generator(device).manual_seed(derive(seed, "distortion"))
     draws = torch.Generator(device).manual_seed(derive(seed, "noise"))
     drops = torch.Generator(device).manual_seed(derive(seed, "dropout"))  # what the discriminator draws
@@ -98,7 +99,9 @@ def train(
     measured: list[Tensor] = []
     accuracies: list[Tensor] = []
     penalty = torch.zeros((), device=device)
-    for step, (reals, classes) in enumerate(gather([(real, batches)], recipe.distort_reals, distortions, device), 1):
+    for step, (reals, classes) in enumerate(
+        gather([(pixels, labels, batches)], recipe.distort_reals, distortions, device), 1
+    ):
         factor = learning_rate_factor(step - 1, steps) if recipe.schedule == "rise_and_fall" else 1.0
         penalised = recipe.penalty > 0 and (step - 1) % recipe.penalty_every == 0
 

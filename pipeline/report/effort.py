@@ -35,15 +35,12 @@ class Effort:
 
 def budget_to_efforts(study: Study, budget: Budget) -> list[Effort]:
     """What was trained at a budget, an entry an arm, in the study's order of arms."""
-    config, share = study.params["classifier"], study.params["arms"]["synthetic_share"]
+    config = study.params["classifier"]
     runs, history, efforts = dict(study.runs), budget.classifier_history, []
     for arm in study.budget_accuracies(budget.size).columns:
         rows = history[history["arm"] == arm]
         ends = rows.groupby("replicate")["step"].max()
-        steps, batch = round(ends.mean()), config["batch_size"]
-        sources = set(arm.split("+")) - {"classical"}
-        # As classifier/training.py fills a batch: all of one kind, or a share of each.
-        synthetic = 0 if sources == {"real"} else batch if "real" not in sources else round(batch * share)
+        steps, made = round(ends.mean()), budget.arms[str(arm)]
         record = runs[f"{rows['stage'].iloc[0]}@{budget.size}"]
         own = record.get("milliseconds_per_step_by_arm", {})  # not every record tells the arms apart
         milliseconds = own.get(arm, record.get("milliseconds_per_step"))
@@ -52,9 +49,9 @@ def budget_to_efforts(study: Study, budget: Budget) -> list[Effort]:
                 arm=arm,
                 steps=steps,
                 same=ends.nunique() == 1,
-                real=batch - synthetic,
-                synthetic=synthetic,
-                distorted="classical" in arm.split("+"),
+                real=made["batch"].get("real", 0),
+                synthetic=made["batch"].get("synthetic", 0),
+                distorted=made["classical"],
                 rate=config["learning_rate"],
                 seconds=None if milliseconds is None else milliseconds * steps / 1000,
                 shared=arm not in own,

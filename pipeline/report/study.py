@@ -19,7 +19,16 @@ from pipeline.images import LabelledImages, load, load_arrays
 T = TypeVar("T")
 
 STAGES = ("prepare", "train_oracle", "compare")
-BUDGET_STAGES = ("split", "train_gan", "generate", "assess", "train_baseline", "train_augmented")
+BUDGET_STAGES = (
+    "split",
+    "train_teacher",
+    "train_gan",
+    "generate",
+    "judge",
+    "assess",
+    "train_baseline",
+    "train_augmented",
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,7 @@ class Budget:
     development: how many training images no study draws. health: one entry a replicate. grids: (step, PNG) of
     replicate 0's GAN while it trained. suspects: arrays synthetic, real (K, C, H, W), distance, distance_unused (K,).
     film: the animated PNG of these, if there is one. classifier_history: stage, arm, replicate, step, loss.
+    arms: what each arm was made of, by name.
     """
 
     size: int
@@ -45,6 +55,7 @@ class Budget:
     agreement: pd.DataFrame
     suspects: dict[str, NDArray[Any]]
     classifier_history: pd.DataFrame
+    arms: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -112,7 +123,7 @@ def _load_budget(artifacts: Path, budget: int, train: LabelledImages) -> Budget:
         size=budget,
         split=_json(artifacts / f"splits/{budget}.json"),
         development=len(split["development"]),
-        real=train.subset(split["subsets"][0]),
+        real=LabelledImages(train.pixels[split["subsets"][0]], split["labels"][0], train.classes),
         synthetic=load(artifacts / f"synthetic/{budget}/replicate-0.npz"),
         gan_history=history,
         health=_json(gan / "health.json")["replicates"],
@@ -128,6 +139,11 @@ def _load_budget(artifacts: Path, budget: int, train: LabelledImages) -> Budget:
             ],
             ignore_index=True,
         ),
+        arms={
+            name: arm
+            for part in ("baseline", "augmented")
+            for name, arm in _json(artifacts / f"{part}/{budget}/arms.json").items()
+        },
     )
 
 

@@ -3,57 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.classifier.arms import Arm, ArmsConfig
 from pipeline.classifier.replicate import train_replicate
 from pipeline.classifier.training import ClassifierConfig, Material
 from pipeline.compute import ComputeConfig, describe, milliseconds_per_step, run_replicates
-from pipeline.images import LabelledImages, load_arrays, save_arrays
+from pipeline.images import LabelledImages, load, load_arrays, save_arrays
 from pipeline.seeds import derive
+from pipeline.split import load_pseudo_labels, load_split
 from pipeline.stages.stage import Stage, whole_folder, write_csv, write_json
-from pipeline.subsets import check_disjoint
+
+Synthetic = tuple[LabelledImages | None, NDArray[np.float32] | None]  # a set, and targets in place of its labels
 
 
-def load_subsets(train: LabelledImages, stage: Stage) -> list[LabelledImages]:
-    """This budget's real subsets, one a replicate; checked once more to be disjoint."""
-    split = load_arrays(Path(f"artifacts/splits/{stage.budget}.npz"))
-    check_disjoint(split["subsets"], split["development"])
-    return [train.subset(indices) for indices in split["subsets"]]
+def load_reals(stage: Stage) -> tuple[list[LabelledImages], list[LabelledImages]]:
+    """This budget's real subsets, one a replicate, checked once more to be disjoint; and the same, each with the
+    unlabelled images that its teacher is sure of.
+    """
+    train = load(Path("artifacts/data/train.npz"))
+    split = load_split(Path(f"artifacts/splits/{stage.budget}.npz"))
+    split.check()
+    return split.real(train), load_pseudo_labels(Path(f"artifacts/pseudo/{stage.budget}.npz")).join(split, train)
 
 
 def train_arms(
     stage: Stage,
     arms: Sequence[Arm],
-    subsets: Sequence[LabelledImages],
-    synthetic: Callable[[Arm, int], LabelledImages | None],
+    reals: tuple[Sequence[LabelledImages], Sequence[LabelledImages]],
+    synthetic: Callable[[Arm, int], Synthetic],
     config: ArmsConfig,
     classifier: ClassifierConfig,
     kind: str,
 ) -> None:
-    """Train each of `arms` on each subset; write predictions (R, T) by arm and the training history.
+    """Train each of `arms` on each subset; write predictions (R, T) by arm, what each arm was, and training histories.
 
-    synthetic: the synthetic set of an arm and a replicate, or None. kind: the folder of the artifacts.
+    reals: as `load_reals` gives them. synthetic: the synthetic set of an arm and a replicate. kind: the folder of the
+    artifacts.
     """
     test_pixels = load_arrays(Path("artifacts/data/test_images.npz"))["pixels"]
-    keys = [(arm, replicate) for arm in arms for replicate in range(len(subsets))]
+    keys = [(arm, replicate) for arm in arms for replicate in range(len(reals[0]))]
+    materials = [
+        arm_to_material(arm, reals[arm.pseudo][replicate], synthetic(arm, replicate), config) for arm, replicate in keys
+    ]
     jobs = [
         {
-            "material": Material(
-                real=subsets[replicate] if arm.real else None,
-                synthetic=synthetic(arm, replicate),
-                distortion=config.classical if arm.classical else None,
-                synthetic_share=config.synthetic_share,
-            ),
+            "material": material,
             "test_pixels": test_pixels,
             "config": classifier,
             # One seed for all arms of a replicate: they start from the same weights.
             "seed": derive(stage.value("study.seed"), "classifier", stage.budget or 0, replicate),
         }
-        for arm, replicate in keys
+        for (_, replicate), material in zip(keys, materials, strict=True)
     ]
     compute = stage.compute(ComputeConfig)
     stage.facts |= describe(compute, len(jobs))
@@ -73,9 +79,30 @@ def train_arms(
         save_arrays(folder / "predictions.npz", **predictions)
         saw = {arm.name: [r["saw"] for (a, _), r in zip(keys, results, strict=True) if a is arm] for arm in arms}
         write_json(folder / "inputs.json", saw)
+        batches = [material.shares(classifier.batch_size) for material in materials[:: len(reals[0])]]
+        specs = {
+            arm.name: asdict(arm) | {"batch": {"real" if images is m.real else "synthetic": n for images, n in shares}}
+            for arm, m, shares in zip(arms, materials[:: len(reals[0])], batches, strict=True)
+        }
+        write_json(folder / "arms.json", specs)
         history = [
             {"arm": arm.name, "replicate": replicate, **record}
             for (arm, replicate), result in zip(keys, results, strict=True)
             for record in result["history"]
         ]
         write_csv(folder / "history.csv", pd.DataFrame(history))
+
+
+def arm_to_material(arm: Arm, real: LabelledImages, synthetic: Synthetic, config: ArmsConfig) -> Material:
+    """What a classifier of `arm` sees in one replicate."""
+    images, targets = synthetic
+    return Material(
+        real=real if arm.real else None,
+        synthetic=images,
+        distortion=config.classical if arm.classical else None,
+        synthetic_share=arm.share or config.synthetic_share,
+        weight=arm.weight,
+        targets=targets,
+        order=arm.order,
+        batches=arm.batches,
+    )

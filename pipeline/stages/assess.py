@@ -9,9 +9,10 @@ import pandas as pd
 import torch
 
 from pipeline.classifier.network import Classifier
-from pipeline.images import load, load_arrays, save_arrays
+from pipeline.images import load, save_arrays
 from pipeline.quality.assessment import AssessConfig, images_to_assessment
 from pipeline.seeds import derive
+from pipeline.split import load_pseudo_labels, load_split
 from pipeline.stages.stage import Stage, read_json, run, whole_folder, write_csv
 from pipeline.weights import load_weights
 
@@ -19,15 +20,17 @@ from pipeline.weights import load_weights
 def assess(stage: Stage) -> None:
     config = stage.config("assess", AssessConfig)
     train = load(Path("artifacts/data/train.npz"))
-    subsets = load_arrays(Path(f"artifacts/splits/{stage.budget}.npz"))["subsets"]
+    split = load_split(Path(f"artifacts/splits/{stage.budget}.npz"))
+    reals = load_pseudo_labels(Path(f"artifacts/pseudo/{stage.budget}.npz")).join(split, train)
     oracle = load_oracle(Path("artifacts/oracle"))
     torch.set_num_threads(1)  # the bytes must not depend on the number of cores
     results = []
-    for replicate, indices in enumerate(subsets):
+    for replicate, subset in enumerate(reals):
         synthetic = load(stage.path("synthetic", f"replicate-{replicate}.npz"))
-        unseen = train.subset(np.setdiff1d(np.arange(len(train)), indices))  # by this replicate's GAN
+        given = np.concatenate([split.subsets[replicate], split.unlabelled[replicate]])
+        unseen = train.subset(np.setdiff1d(np.arange(len(train)), given))  # by this replicate's GAN
         seed = derive(stage.value("study.seed"), "assess", stage.budget or 0, replicate)
-        results.append(images_to_assessment(synthetic, train.subset(indices), unseen, oracle, config, seed))
+        results.append(images_to_assessment(synthetic, subset, unseen, oracle, config, seed))
         numbers = results[-1].numbers
         print(
             f"{stage.name}: replicate {replicate}, the oracle agrees with {numbers['agreement']:.1f} % of the labels, "

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.classifier.arms import ARMS, ArmsConfig
+from pipeline.classifier.arms import ARMS, GAN_ARMS, ArmsConfig, VariantsConfig, with_variants
 from pipeline.classifier.training import ClassifierConfig
 from pipeline.comparison import CompareConfig
 from pipeline.compute import ComputeConfig
@@ -57,6 +57,7 @@ class Params:
     assess: AssessConfig
     classifier: ClassifierConfig
     arms: ArmsConfig
+    variants: VariantsConfig
     compare: CompareConfig
     compute: ComputeConfig
 
@@ -72,7 +73,8 @@ def to_params(values: Mapping[str, Any]) -> Params:
         if section not in values:
             raise InputError(f"{section}: missing section; restore it with `git checkout params.yaml`")
     params = Params(**{section: from_mapping(hints[section], values[section], section) for section in known})
-    primary, names = params.compare.primary, [arm.name for arm in ARMS]
+    variants = (*params.variants.baseline, *params.variants.generated)
+    primary, names = params.compare.primary, [arm.name for arm in with_variants(ARMS, variants)]
     if primary.budget not in params.study.budgets:
         listed = ", ".join(map(str, params.study.budgets))
         raise InputError(f"compare.primary.budget: {primary.budget} is not among study.budgets ({listed})")
@@ -81,9 +83,22 @@ def to_params(values: Mapping[str, Any]) -> Params:
             raise InputError(
                 f"compare.primary.{role}: unknown arm {getattr(primary, role)!r}; known arms: {', '.join(names)}"
             )
-    batch, share = params.classifier.batch_size, params.arms.synthetic_share
-    if not 0 < round(batch * share) < batch:
-        raise InputError(f"arms.synthetic_share: {share} of a batch of {batch} leaves no synthetic or no real image")
+    batch = params.classifier.batch_size
+    shares = {"arms.synthetic_share": params.arms.synthetic_share}
+    shares |= {f"variants: share of {variant.name}": variant.share for variant in variants if variant.share is not None}
+    for key, share in shares.items():
+        if not 0 < round(batch * share) < batch:
+            raise InputError(f"{key}: {share} of a batch of {batch} leaves no synthetic or no real image")
+    for variant in variants:
+        if variant.pseudo and not params.split.unlabelled_per_class:
+            raise InputError(f"variants: {variant.name} takes unlabelled images; set split.unlabelled_per_class")
+        if variant.fill and not params.split.rare_classes:
+            raise InputError(f"variants: {variant.name} fills up rare classes; name some in split.rare_classes")
+        if variant.of in {arm.name for arm in GAN_ARMS} and (variant.per_class or 0) > params.generate.per_class:
+            raise InputError(
+                f"variants: {variant.name} takes {variant.per_class} digits a class, but generate.per_class is "
+                f"{params.generate.per_class}; raise it"
+            )
     recipe, side = load_recipe(params.gan.recipe), params.data.image_size
     count_parameters((1, side, side), 1, recipe.networks)  # refuses a size that the generator cannot make
     return params

@@ -31,14 +31,17 @@ def compare(stage: Stage) -> None:
     if breaks:
         more = f" ({len(breaks)} breaks; `python -m pipeline.verify` lists them)" if len(breaks) > 1 else ""
         raise InputError(f"leak: {breaks[0]}{more}; run `dvc repro -f` from the stage that wrote it")
-    by_budget = {}
+    by_budget: dict[int, dict[str, np.ndarray]] = {}  # type: ignore[type-arg]
+    of: dict[str, str] = {}
     for budget in stage.value("study.budgets"):
         arms: dict[str, np.ndarray] = {}  # type: ignore[type-arg]
         for kind in ("baseline", "augmented"):
             arms |= load_arrays(Path(f"artifacts/{kind}/{budget}/predictions.npz"))
+            made = read_json(Path(f"artifacts/{kind}/{budget}/arms.json"))
+            of |= {name: arm["of"] for name, arm in made.items() if arm["of"]}
         by_budget[budget] = {arm: predictions.astype(int) for arm, predictions in arms.items()}
     classes = read_json(Path("artifacts/data/summary.json"))["classes"]
-    study = Predictions(by_budget, labels, classes)
+    study = Predictions(by_budget, labels, classes, of)
     oracle = load_arrays(Path("artifacts/oracle/predictions.npz"))["predictions"].astype(int)
     deltas = predictions_to_deltas(study, config)
     write_csv(RESULTS / "deltas.csv", deltas)

@@ -7,11 +7,13 @@ from typing import Literal
 
 import torch
 
+from pipeline.classifier.arms import to_variants
 from pipeline.config import require
 from pipeline.export import images_to_folder, images_to_idx
 from pipeline.gan.sampling import class_balanced, load_generator
 from pipeline.provenance import file_to_digest
 from pipeline.seeds import derive
+from pipeline.stages.generated import set_name
 from pipeline.stages.stage import Stage, read_json, run, whole_folder, write_json
 
 
@@ -31,6 +33,7 @@ class GenerateConfig:
 def generate(stage: Stage) -> None:
     config = stage.config("generate", GenerateConfig)
     replicates = read_json(stage.path("gan", "config.json"))["replicates"]
+    scales = to_variants({"generated": stage.value("variants.generated")}).scales
     # Sampling takes seconds, and one thread makes its bytes independent of the number of cores.
     torch.set_num_threads(1)
     sources = [
@@ -41,8 +44,11 @@ def generate(stage: Stage) -> None:
         for replicate in range(replicates):
             trained = load_generator(stage.path("gan"), replicate)
             seed = derive(stage.value("study.seed"), "generate", stage.budget or 0, replicate)
+            for scale in scales:
+                other = class_balanced(trained.generator, trained.classes, config.per_class, seed, scale)
+                other.save(folder / set_name(replicate, scale))
             images = class_balanced(trained.generator, trained.classes, config.per_class, seed)
-            images.save(folder / f"replicate-{replicate}.npz")
+            images.save(folder / set_name(replicate))
             if config.export == "idx":
                 images_to_idx(images, folder / f"replicate-{replicate}-idx")
             elif config.export == "folder":

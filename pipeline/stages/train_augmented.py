@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from pipeline.classifier.arms import GAN_ARMS, ArmsConfig
+from pipeline.classifier.arms import GAN_ARMS, Arm, ArmsConfig, to_variants, with_variants
 from pipeline.classifier.training import ClassifierConfig
-from pipeline.images import load
-from pipeline.stages.arms import load_subsets, train_arms
+from pipeline.stages.arms import Synthetic, load_reals, train_arms
+from pipeline.stages.generated import load_selected
 from pipeline.stages.stage import Stage, run
 
 
 def train_augmented(stage: Stage) -> None:
-    subsets = load_subsets(load(Path("artifacts/data/train.npz")), stage)
-    generated = [load(stage.path("synthetic", f"replicate-{number}.npz")) for number in range(len(subsets))]
-    train_arms(
-        stage,
-        GAN_ARMS,
-        subsets,
-        lambda _arm, replicate: generated[replicate],
-        stage.config("arms", ArmsConfig),
-        stage.config("classifier", ClassifierConfig),
-        "augmented",
-    )
+    arms = with_variants(GAN_ARMS, to_variants({"generated": stage.value("variants.generated")}).generated)
+    reals = load_reals(stage)
+
+    def synthetic(arm: Arm, replicate: int) -> Synthetic:
+        return load_selected(stage.budget or 0, replicate, arm, reals[0][replicate])
+
+    config, classifier = stage.config("arms", ArmsConfig), stage.config("classifier", ClassifierConfig)
+    train_arms(stage, arms, reals, synthetic, config, classifier, "augmented")
 
 
 if __name__ == "__main__":

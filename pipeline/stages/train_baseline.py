@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from pipeline.classifier.arms import BASELINE_ARMS, Arm, ArmsConfig, affine_copies, interpolated
+from pipeline.classifier.arms import (
+    BASELINE_ARMS,
+    Arm,
+    ArmsConfig,
+    affine_copies,
+    interpolated,
+    to_variants,
+    with_variants,
+)
 from pipeline.classifier.training import ClassifierConfig
-from pipeline.images import LabelledImages, load
 from pipeline.seeds import derive
-from pipeline.stages.arms import load_subsets, train_arms
+from pipeline.stages.arms import Synthetic, load_reals, train_arms
 from pipeline.stages.stage import Stage, run
 
 
 def train_baseline(stage: Stage) -> None:
-    arms, seed = stage.config("arms", ArmsConfig), stage.value("study.seed")
-    subsets = load_subsets(load(Path("artifacts/data/train.npz")), stage)
+    config, seed = stage.config("arms", ArmsConfig), stage.value("study.seed")
+    arms = with_variants(BASELINE_ARMS, to_variants({"baseline": stage.value("variants.baseline")}).baseline)
+    reals = load_reals(stage)
 
-    def synthetic(arm: Arm, replicate: int) -> LabelledImages | None:
-        real, own_seed = subsets[replicate], derive(seed, arm.name, stage.budget or 0, replicate)
+    def synthetic(arm: Arm, replicate: int) -> Synthetic:
+        # A variant has the set of the arm that it varies.
+        real, own_seed = reals[0][replicate], derive(seed, arm.of or arm.name, stage.budget or 0, replicate)
         if arm.synthetic == "copies":
-            return affine_copies(real, arms.copies_per_class, arms.classical, own_seed)
+            return affine_copies(real, arm.per_class or config.copies_per_class, config.classical, own_seed), None
         if arm.synthetic == "interpolated":
-            return interpolated(real, arms.interpolated_per_class, own_seed)
-        return None
+            return interpolated(real, arm.per_class or config.interpolated_per_class, own_seed), None
+        return None, None
 
-    train_arms(stage, BASELINE_ARMS, subsets, synthetic, arms, stage.config("classifier", ClassifierConfig), "baseline")
+    train_arms(stage, arms, reals, synthetic, config, stage.config("classifier", ClassifierConfig), "baseline")
 
 
 if __name__ == "__main__":

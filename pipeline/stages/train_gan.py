@@ -17,8 +17,9 @@ from pipeline.gan.health import history_to_health
 from pipeline.gan.networks.registry import count_parameters, networks_to_mapping
 from pipeline.gan.recipe import GanConfig, load_recipe
 from pipeline.gan.replicate import RECORDS, grid_steps, train_replicate
-from pipeline.images import load, load_arrays
+from pipeline.images import load
 from pipeline.seeds import derive
+from pipeline.split import load_pseudo_labels, load_split
 from pipeline.stages.stage import Stage, run, whole_folder, write_csv, write_json
 from pipeline.weights import save_weights
 
@@ -30,19 +31,20 @@ def train_gan(stage: Stage) -> None:
     config = stage.config("gan", GanConfig)
     recipe = load_recipe(config.recipe)
     train = load(Path("artifacts/data/train.npz"))
-    subsets = load_arrays(Path(f"artifacts/splits/{stage.budget}.npz"))["subsets"]
-    size = subsets.shape[1]  # images of each subset
+    split = load_split(Path(f"artifacts/splits/{stage.budget}.npz"))
+    reals = load_pseudo_labels(Path(f"artifacts/pseudo/{stage.budget}.npz")).join(split, train)
+    size = split.subsets.shape[1]  # labelled images of each replicate
     steps = config.length(size, recipe.batch_size)
     every = config.every(size, recipe.batch_size, RECORDS)
     jobs: list[dict[str, Any]] = [
         {
-            "real": train.subset(indices),
+            "real": real,
             "recipe": recipe,
             "steps": steps,
             "seed": derive(stage.value("study.seed"), "gan", stage.budget or 0, replicate),
             "every": every,
         }
-        for replicate, indices in enumerate(subsets)
+        for replicate, real in enumerate(reals)
     ]
     compute = stage.compute(ComputeConfig)
     stage.facts |= describe(compute, len(jobs))
@@ -63,6 +65,7 @@ def train_gan(stage: Stage) -> None:
     with whole_folder(stage.path("gan")) as folder:
         for replicate, result in enumerate(results):
             save_weights(folder / f"generator-{replicate}.safetensors", result["weights"])
+            save_weights(folder / f"discriminator-{replicate}.safetensors", result["discriminator"])
             for step, images in result["grids"].items():
                 grid_to_png(images, folder / "grids" / f"replicate-{replicate}-step-{step:06d}.png")
             grids_to_animation(result["frames"], folder / "grids" / f"replicate-{replicate}.png")
