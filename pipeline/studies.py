@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import RoundTripRepresenter
 
@@ -48,9 +49,18 @@ def _merge(values: MutableMapping[str, Any], changes: Mapping[str, Any], where: 
         if isinstance(change, Mapping) and isinstance(values[key], MutableMapping):
             _merge(values[key], change, f"{where}.{key}")
         elif isinstance(change, list) and isinstance(values[key], list):
-            values[key][:] = change  # in place, so that the list's style and comments stay
+            values[key][:] = [_inline(item) for item in change]  # in place, so that the list's comments stay
         else:
             values[key] = change
+
+
+def _inline(item: Any) -> Any:
+    """A mapping in a list as `{key: value}`, on a line of its own."""
+    if not isinstance(item, Mapping):
+        return item
+    mapping = CommentedMap(item)
+    mapping.fa.set_flow_style()
+    return mapping
 
 
 def _null(representer: RoundTripRepresenter, _: None) -> ScalarNode:

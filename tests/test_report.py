@@ -22,17 +22,17 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline import comparison, images, subsets
+from pipeline import comparison, groups, images, subsets
 from pipeline.classifier.arms import ARMS, Arm
 from pipeline.config import from_mapping
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages
 from pipeline.report.dataset import class_counts
 from pipeline.report.effort import budget_to_efforts, is_equal
-from pipeline.report.page import write
+from pipeline.report.page import _delta_panels, write
 from pipeline.report.study import load_study
 from pipeline.report.tables import print_table
-from pipeline.report.words import copying, duration, signed, typeset, warnings
+from pipeline.report.words import copying, duration, regime, signed, typeset, warnings
 from pipeline.split import Split
 
 RAW = Path(__file__).parents[1] / "datasets" / "MNIST" / "raw"
@@ -158,6 +158,7 @@ def make_results(root: Path, params: dict[str, Any], classes: list[str], tests: 
     comparison.predictions_to_accuracies(study).to_csv(root / "results/accuracies.csv", index=False)
     comparison.predictions_to_recalls(study).to_csv(root / "results/recalls.csv", index=False)
     comparison.predictions_to_mcnemar(study, config).to_csv(root / "results/mcnemar.csv", index=False)
+    groups.predictions_to_groups(study, {}, 0.95).to_csv(root / "results/groups.csv", index=False)
     metrics = comparison.deltas_to_metrics(study, deltas, config, predict(99.3))
     write_json(root / "results/metrics.json", metrics)
 
@@ -555,3 +556,47 @@ def test_copying_in_words(study: tuple[Path, dict[str, Any]], share: float, answ
 def test_report_needs_no_torch() -> None:
     code = "import sys, pipeline.report; sys.exit(bool({'torch', 'dvc', 'prefect'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=RAW.parents[2]).returncode == 0
+
+
+def test_what_a_replicate_was_given_is_said() -> None:
+    assert regime({"per_class": {"a": 5, "b": 5}, "wrong_labels": 0, "unlabelled": 0}) == []
+    lines = regime({"per_class": {"a": 500, "b": 20, "c": 10}, "wrong_labels": 7, "unlabelled": 40})
+    assert lines[0] == "only some classes are that short: b (20) and c (10); the others have 500."
+    assert lines[1].startswith("7 of a replicate's labels are wrong")
+    assert lines[2].startswith("each replicate has 40 images without labels")
+
+
+CHANGES = (("rare", 3.0, 1.0, 5.0), ("common", -0.5, -1.0, 0.0), ("balanced", 1.0, None, None))
+
+
+def test_rare_classes_have_a_table_of_their_own(study: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    root = shutil.copytree(study[0], tmp_path / "study")
+    rows = [
+        [5, arm, group, 90.0, 1.0, delta, low, high]
+        for arm in ("real", "real+gan")
+        for group, delta, low, high in (
+            ("rare", 3.0, 1.0, 5.0),
+            ("common", -0.5, -1.0, 0.0),
+            ("balanced", 1.0, None, None),
+        )
+    ]
+    pd.DataFrame(rows, columns=groups.COLUMNS).to_csv(root / "results/groups.csv", index=False)
+    html = render(root, study[1])
+    assert "Rare and common classes" in html and "+3.00 (+1.00 to +5.00)" in html
+    assert "Rare and common classes" not in render(*study)
+
+
+def test_variants_have_charts_of_their_own(study: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    root = shutil.copytree(study[0], tmp_path / "study")
+    path = root / "artifacts/augmented/5/arms.json"
+    arms = json.loads(path.read_text())
+    arms["real+gan+classical"]["of"] = "real+gan"
+    write_json(path, arms)
+    loaded = load_study(root, [5], study[1])
+    titles = [title for title, _ in _delta_panels(loaded, loaded.budgets[0])]
+    assert titles == [
+        "Against real",
+        "Against real+classical",
+        "GAN images against images made without a GAN",
+        "Variants against real images",
+    ]

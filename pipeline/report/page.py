@@ -89,12 +89,19 @@ def _cards(study: Study) -> list[dict[str, Any]]:
     return cards
 
 
-def _delta_panels(study: Study, size: int) -> list[tuple[str, Picture]]:
+def _delta_panels(study: Study, budget: Budget) -> list[tuple[str, Picture]]:
     """Titled delta charts of one budget: against real, against real+classical, and what else was compared."""
-    rows, span = study.deltas[study.deltas["budget"] == size], charts.deltas_span(study, size)
-    usual = ["real", "real+classical"]
-    groups = [(f"Against {reference}", rows[rows["reference"] == reference]) for reference in usual]
-    groups.append(("GAN images against images made without a GAN", rows[~rows["reference"].isin(usual)]))
+    rows, span = study.deltas[study.deltas["budget"] == budget.size], charts.deltas_span(study, budget.size)
+    usual, handmade = ["real", "real+classical"], ["real+copies", "real+interpolated"]
+    base = rows["arm"].map({name: arm["of"] for name, arm in budget.arms.items()})
+    variant, reference = base.notna(), rows["reference"]
+    groups = [(f"Against {name}", rows[~variant & (reference == name)]) for name in usual]
+    groups += [
+        ("GAN images against images made without a GAN", rows[~variant & reference.isin(handmade)]),
+        ("Variants, each against the arm that it varies", rows[variant & (reference == base)]),
+        ("Variants against real images", rows[variant & (reference != base) & reference.isin(usual)]),
+        ("Other contrasts", rows[(~variant | (reference != base)) & ~reference.isin([*usual, *handmade])]),
+    ]
     return [(title, charts.deltas_chart(study, group, span)) for title, group in groups if len(group)]
 
 
@@ -154,7 +161,8 @@ def _budget(study: Study, budget: Budget) -> dict[str, Any]:
         "digests": [digest[:DIGEST] for digest in budget.split["digests"]],
         "images": len(budget.real),
         "development": budget.development,
-        "delta_panels": _delta_panels(study, budget.size),
+        "delta_panels": _delta_panels(study, budget),
+        "groups": tables.groups_to_text(study.groups, budget.size),
         "accuracy_chart": charts.accuracy_chart(study, budget.size),
         "accuracies": tables.accuracies_to_text(study, budget.size),
         "mcnemar": tables.mcnemar_to_text(study.mcnemar, budget.size),

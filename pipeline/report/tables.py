@@ -67,6 +67,22 @@ def accuracies_to_text(study: Study, size: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["arm", "mean, %", "sd", "lowest", "highest", "n"])
 
 
+def groups_to_text(groups: pd.DataFrame, size: int) -> pd.DataFrame:
+    """One row an arm; accuracy on rare and on common classes, with what each gains on `real`, and balanced accuracy."""
+    rows = groups[groups["budget"] == size]
+    table = {}
+    for arm, own in rows.groupby("arm", sort=False):
+        by_group = own.set_index("group")
+        cells = {"arm": str(arm)}
+        for group in ("rare", "common", "balanced"):
+            row = by_group.loc[group]
+            interval = "" if pd.isna(row["ci_low"]) else f" ({between(row['ci_low'], row['ci_high'])})"
+            cells[f"{group}, %"] = number(row["accuracy_mean"])
+            cells[f"{group}, delta"] = "–" if arm == "real" else f"{signed(row['delta'])}{interval}"
+        table[arm] = cells
+    return pd.DataFrame(list(table.values()))
+
+
 def mcnemar_to_text(mcnemar: pd.DataFrame, size: int) -> pd.DataFrame:
     """One row a contrast, one column a replicate: test images that only the arm, only the reference gets right; p."""
     rows = mcnemar[mcnemar["budget"] == size]

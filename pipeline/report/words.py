@@ -102,11 +102,28 @@ def warnings(study: Study) -> list[str]:
         drawn, asked = budget.split["replicates"], budget.split["asked"]
         if drawn < asked:
             found.append(f"{where}, only {drawn} of {asked} replicates could be drawn from different real images.")
+        found += [f"{where}, {line}" for line in regime(budget.split)]
         efforts = budget_to_efforts(study, budget)
         if not is_equal(efforts):
             steps = listed([f"{effort.arm} {effort.steps:,}" for effort in efforts])
             found.append(f"{where}, the arms were not trained for equally many steps: {steps}.")
     return found
+
+
+def regime(split: Mapping[str, Any]) -> list[str]:
+    """What a replicate was given besides so many clean labels of each class; split: the split's own record."""
+    lines, counts = [], split.get("per_class", {})
+    if len(set(counts.values())) > 1:
+        rare = [f"{name} ({count})" for name, count in counts.items() if count < max(counts.values())]
+        lines.append(f"only some classes are that short: {listed(rare)}; the others have {max(counts.values())}.")
+    if split.get("wrong_labels"):
+        lines.append(f"{split['wrong_labels']} of a replicate's labels are wrong; the test labels are right.")
+    if split.get("unlabelled"):
+        lines.append(
+            f"each replicate has {split['unlabelled']} images without labels, too, which its GAN saw with the labels "
+            "that a teacher read in them; arms without `pseudo` know nothing of these: another information rule."
+        )
+    return lines
 
 
 def _ill(entry: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from pipeline.comparison import (
     predictions_to_recalls,
 )
 from pipeline.errors import InputError
+from pipeline.groups import predictions_to_groups
 from pipeline.images import load_arrays
 from pipeline.stages.evidence import gather
 from pipeline.stages.stage import Stage, read_json, run, write_csv, write_json
@@ -48,10 +50,17 @@ def compare(stage: Stage) -> None:
     write_csv(RESULTS / "accuracies.csv", predictions_to_accuracies(study))
     write_csv(RESULTS / "recalls.csv", predictions_to_recalls(study))
     write_csv(RESULTS / "mcnemar.csv", predictions_to_mcnemar(study, config))
+    write_csv(RESULTS / "groups.csv", predictions_to_groups(study, read_counts(by_budget), config.confidence))
     metrics = deltas_to_metrics(study, deltas, config, oracle)
     write_json(RESULTS / "metrics.json", metrics)
     write_json(RESULTS / "provenance.json", provenance)
     print(f"compare: {metrics['primary']['sentence']}")
+
+
+def read_counts(budgets: Iterable[int]) -> dict[int, NDArray[np.int64]]:
+    """Real images of each class that a replicate is given, (K,), at each budget."""
+    splits = {budget: read_json(Path(f"artifacts/splits/{budget}.json")) for budget in budgets}
+    return {budget: np.array(list(split["per_class"].values())) for budget, split in splits.items()}
 
 
 def read_labels() -> NDArray[np.int64]:

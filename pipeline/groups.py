@@ -1,0 +1,44 @@
+"""What rare and common classes gain or lose: accuracy on the test images of each group, arm against `real`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.comparison import Predictions, differences_to_interval
+
+COLUMNS = ["budget", "arm", "group", "accuracy_mean", "accuracy_sd", "delta", "ci_low", "ci_high"]
+
+
+def predictions_to_groups(
+    study: Predictions, per_class: Mapping[int, NDArray[np.integer]], confidence: float
+) -> pd.DataFrame:
+    """Columns `COLUMNS`, in percent and points; no row for a budget whose classes are equally large.
+
+    per_class: real images of each class at each budget, (K,). group: rare (fewer images than the commonest class),
+    common (the rest), or balanced, the mean of all classes' recalls. The delta is to arm `real`; its interval is that
+    of the comparison, on the test images of the group; balanced has none. Descriptive: no p-value, no verdict.
+    """
+    rows = []
+    for budget, counts in per_class.items():
+        rare = np.flatnonzero(counts < counts.max())
+        if not len(rare):
+            continue
+        inside = {"rare": np.isin(study.labels, rare), "common": ~np.isin(study.labels, rare)}
+        members = np.eye(len(study.classes))[study.labels]  # (T, K)
+        members = members[:, members.any(axis=0)] / members.sum(axis=0)[members.any(axis=0)]
+        reference = study.correct(budget, "real")
+        for arm in study.by_budget[budget]:
+            correct = study.correct(budget, arm)
+            for group, where in inside.items():
+                accuracy = pd.Series(100 * correct[:, where].mean(axis=1))
+                delta, low, high, _ = differences_to_interval(correct[:, where] - reference[:, where], confidence)
+                rows.append([budget, arm, group, accuracy.mean(), accuracy.std(), 100 * delta, 100 * low, 100 * high])
+            balanced, own = (pd.Series(100 * (table @ members).mean(axis=1)) for table in (correct, reference))
+            numbers = [balanced.mean(), balanced.std(), (balanced - own).mean(), math.nan, math.nan]
+            rows.append([budget, arm, "balanced", *numbers])
+    return pd.DataFrame(rows, columns=COLUMNS)

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.comparison import Predictions, differences_to_interval
+from pipeline.groups import COLUMNS, predictions_to_groups
+
+LABELS = np.array([0, 0, 0, 0, 1, 1, 2, 2])  # class 1 is the rare one
+REAL = np.array([[0, 0, 0, 0, 0, 0, 2, 2], [0, 0, 0, 0, 0, 1, 2, 2]])
+BETTER = np.array([[0, 0, 0, 1, 1, 1, 2, 2], [0, 0, 0, 0, 1, 1, 2, 2]])
+STUDY = Predictions({20: {"real": REAL, "better": BETTER}}, LABELS, ("a", "b", "c"))
+
+
+def test_rare_classes_gain_and_common_ones_lose() -> None:
+    table = predictions_to_groups(STUDY, {20: np.array([500, 20, 500])}, 0.95)
+    rows = table.set_index(["arm", "group"])
+    # By hand: on the rare class 0 and 1 of 2 are right, then all; on the other six images one of 12 is lost.
+    assert rows.loc[("real", "rare"), "accuracy_mean"] == 25
+    assert rows.loc[("better", "rare"), "accuracy_mean"] == 100
+    assert rows.loc[("better", "rare"), "delta"] == 75
+    assert rows.loc[("better", "common"), "delta"] == pytest.approx(-100 / 12)
+    # Recalls of the three classes: (100, 25, 100) on average, then (87.5, 100, 100).
+    assert rows.loc[("real", "balanced"), "accuracy_mean"] == pytest.approx(75)
+    assert rows.loc[("better", "balanced"), "delta"] == pytest.approx((287.5 - 225) / 3)
+    assert np.isnan(rows.loc[("better", "balanced"), "ci_low"])
+    interval = differences_to_interval(np.array([[1, 1], [1, 0]]), 0.95)
+    assert rows.loc[("better", "rare"), ["ci_low", "ci_high"]].tolist() == [100 * interval.low, 100 * interval.high]
+
+
+def test_classes_that_are_equally_large_have_no_groups() -> None:
+    table = predictions_to_groups(STUDY, {20: np.array([20, 20, 20])}, 0.95)
+    assert list(table.columns) == COLUMNS and not len(table)
+
+
+def test_a_class_without_a_test_image_does_not_count() -> None:
+    study = Predictions(STUDY.by_budget, LABELS, ("a", "b", "c", "d"))
+    table = predictions_to_groups(study, {20: np.array([500, 20, 500, 500])}, 0.95)
+    pd.testing.assert_frame_equal(table, predictions_to_groups(STUDY, {20: np.array([500, 20, 500])}, 0.95))
