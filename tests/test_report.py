@@ -27,6 +27,7 @@ from pipeline.classifier.arms import ARMS, Arm
 from pipeline.config import from_mapping
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages
+from pipeline.report import charts
 from pipeline.report.dataset import class_counts
 from pipeline.report.effort import budget_to_efforts, is_equal
 from pipeline.report.page import _delta_panels, write
@@ -600,3 +601,24 @@ def test_variants_have_charts_of_their_own(study: tuple[Path, dict[str, Any]], t
         "GAN images against images made without a GAN",
         "Variants against real images",
     ]
+
+
+def test_the_ratio_chart_follows_the_variants_that_differ_in_number_alone(
+    study: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    root = shutil.copytree(study[0], tmp_path / "study")
+    path, deltas = root / "artifacts/augmented/5/arms.json", pd.read_csv(root / "results/deltas.csv")
+    arms = json.loads(path.read_text())
+    row = deltas[(deltas["arm"] == "real+gan") & (deltas["reference"] == "real")]
+    for name, per_class in (("2 for each", 10), ("1 for each", 5)):
+        arms[name] = arms["real+gan"] | {"name": name, "of": "real+gan", "per_class": per_class}
+        deltas = pd.concat([deltas, row.assign(arm=name, delta=float(per_class))])
+    arms["half"] = arms["real+gan"] | {"name": "half", "of": "real+gan", "per_class": 20, "weight": 0.5}
+    write_json(path, arms)
+    deltas.to_csv(root / "results/deltas.csv", index=False)
+    loaded = load_study(root, [5], study[1])
+    picture = charts.ratio_chart(loaded, loaded.budgets[0])
+    assert picture is not None
+    assert "+5.00 at 1, +10.00 at 2, " in picture.alt and picture.alt.endswith(" at 100.")
+    plain = load_study(study[0], [5], study[1])
+    assert charts.ratio_chart(plain, plain.budgets[0]) is None

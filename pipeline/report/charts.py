@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from pipeline.comparison import Contrast
-from pipeline.report.study import Study
+from pipeline.report.study import Budget, Study
 from pipeline.report.theme import ARM_COLOURS, INK, MARKS, PALE, Picture, draw, logarithmic
 from pipeline.report.words import between, number, signed, typeset
 
@@ -137,6 +137,41 @@ def delta_trend(study: Study) -> Picture:
     return draw(paint, 3.4, f"Delta in points against the budget. {'; '.join(said)}.")
 
 
+def ratio_chart(study: Study, budget: Budget) -> Picture | None:
+    """Delta to arm real against synthetic images for each real one, for an arm and its variants that take fewer of them.
+
+    None where fewer than two variants of an arm differ from it in that alone.
+    """
+    plain = {"per_class": None, "name": None, "of": None, "batch": None}
+    arms, full = budget.arms, study.params["generate"]["per_class"]
+    of = {
+        name: arm["of"]
+        for name, arm in arms.items()
+        if arm["of"] and arm["per_class"] and arm | plain == arms[arm["of"]] | plain
+    }
+    base = next((base for base in of.values() if list(of.values()).count(base) > 1), None)
+    if base is None:
+        return None
+    ratios = {name: arms[name]["per_class"] / budget.size for name, other in of.items() if other == base}
+    ratios = dict(sorted((ratios | {base: full / budget.size}).items(), key=lambda item: item[1]))
+    reference = "real+classical" if arms[base]["classical"] else "real"
+    deltas = study.deltas[study.deltas["budget"] == budget.size].set_index(["arm", "reference"])
+    rows = deltas.loc[[(name, reference) for name in ratios]]
+    x = list(ratios.values())
+
+    def paint(axes: Axes) -> None:
+        axes.axhspan(-study.compare.margin, study.compare.margin, color="#009E73", alpha=0.13, linewidth=0)
+        axes.axhline(0, color=INK, linewidth=1)
+        axes.plot(x, rows["delta"], "o-", color=ARM_COLOURS.get(base, INK), markersize=5)
+        axes.vlines(x, rows["ci_low"], rows["ci_high"], color=ARM_COLOURS.get(base, INK), linewidth=2)
+        _budget_axis(axes, x)
+        axes.set_xlabel(f"generated images for each real one, in {base}")
+        axes.set_ylabel(f"delta to {reference}, points")
+
+    said = ", ".join(f"{signed(delta)} at {ratio:g}" for ratio, delta in zip(x, rows["delta"], strict=True))
+    return draw(paint, 3.0, f"Delta in points against generated images for each real one: {said}.")
+
+
 def accuracy_trend(study: Study) -> Picture:
     """Mean error of every arm against the budget, both on logarithmic axes."""
     sizes = [budget.size for budget in study.budgets]
@@ -158,7 +193,7 @@ def accuracy_trend(study: Study) -> Picture:
     return draw(paint, 3.9, "Mean test error in percent of every arm against the budget; the tables hold the numbers.")
 
 
-def _budget_axis(axes: Axes, sizes: Sequence[int]) -> None:
+def _budget_axis(axes: Axes, sizes: Sequence[float]) -> None:
     axes.set_xscale("log")
     axes.set_xlabel("budget, real images a class")
     axes.set_xlim(min(sizes) / 1.3, max(sizes) * 1.3)
