@@ -138,7 +138,7 @@ def delta_trend(study: Study) -> Picture:
 
 
 def ratio_chart(study: Study, budget: Budget) -> Picture | None:
-    """Delta to arm real against synthetic images for each real one, for an arm and its variants that take fewer of them.
+    """Delta to arm real against synthetic images for each real one, for an arm and its variants with fewer.
 
     None where fewer than two variants of an arm differ from it in that alone.
     """
