@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import InputError
+from pipeline.files import read_json
 from pipeline.gan.sampling import class_balanced, load_generator
 from pipeline.images import load
 from pipeline.provenance import differences
 from pipeline.seeds import derive
 from pipeline.stages.compare import read_labels
 from pipeline.stages.evidence import ARTIFACTS, gather
-from pipeline.stages.stage import PARAMS, read_json, read_params
+from pipeline.stages.stage import PARAMS, read_params
 
 AGAIN = 5  # digits of each class and replicate that are drawn again
 GREY_LEVELS = 8  # what another processor's rounding may move a pixel, of 255; a digit that was put in moves more

@@ -15,12 +15,13 @@ from toy_images import bright_corners
 from pipeline import verify
 from pipeline.batches import to_tensors
 from pipeline.errors import InputError
+from pipeline.files import read_json
 from pipeline.gan.sampling import class_balanced, load_generator
 from pipeline.images import LabelledImages, load_arrays, save_arrays
 from pipeline.provenance import array_to_digest, differences, images_to_digest, seen
 from pipeline.stages import compare, generate, split, train_augmented, train_baseline, train_gan, train_oracle
 from pipeline.stages.assess import load_oracle
-from pipeline.stages.stage import Stage, read_json, read_params, write_json
+from pipeline.stages.stage import Stage, read_params, write_json
 
 ROOT = Path(__file__).parent.parent
 BUDGET, REPLICATES = 2, 3

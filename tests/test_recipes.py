@@ -365,7 +365,12 @@ def norms(network: nn.Module) -> list[Any]:
 
 
 def run_stages(
-    folder: Path, real: LabelledImages, monkeypatch: pytest.MonkeyPatch, gan: dict[str, Any], split: int = 2
+    folder: Path,
+    real: LabelledImages,
+    monkeypatch: pytest.MonkeyPatch,
+    gan: dict[str, Any],
+    split: int = 2,
+    workers: int = 1,
 ) -> Path:
     """Stages train_gan and generate on `split` halves of `real`, as after stage split; gives the GAN's folder."""
     monkeypatch.chdir(folder)
@@ -377,7 +382,7 @@ def run_stages(
     params = {
         "gan": {"steps": None, "epochs": None, **gan},
         "study": {"seed": 3},
-        "compute": {"device": "cpu", "precision": "auto", "workers": 1},
+        "compute": {"device": "cpu", "precision": "auto", "workers": workers},
         "generate": {"per_class": 2, "export": "none"},
     }
     Path("params.yaml").write_text(json.dumps(params))
@@ -433,6 +438,19 @@ class TestStages:
         with Image.open(folder / "grids/replicate-0.png") as animation:
             assert animation.mode == "RGB"
             assert (animation.n_frames, animation.size) == (6, (320, 128))
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_too_much_for_the_memory_ends_in_one_line_that_says_what_to_lower(
+        self, workers: int, digits: LabelledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        committed = (ROOT / "conf/gan/relativistic.yaml").read_text()
+        (tmp_path / "conf/gan").mkdir(parents=True)
+        huge = committed.replace("generator_width: 32", f"generator_width: {10**10}")  # 250 terabytes
+        (tmp_path / "conf/gan/relativistic.yaml").write_text(huge)
+        line = r"^out of memory; lower batch_size \(32\) or the networks' widths in conf/gan/relativistic\.yaml, or "
+        with pytest.raises(InputError, match=line):
+            run_stages(tmp_path, digits, monkeypatch, {"recipe": "relativistic", "steps": 1}, workers=workers)
+        assert not (tmp_path / "artifacts/gan/9").exists()
 
     def test_a_killed_worker_ends_in_one_line(
         self, digits: LabelledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
+from pipeline.files import read_json
 from pipeline.images import LabelledImages, load, load_arrays
 from pipeline.provenance import (
     Budget,
@@ -20,7 +21,6 @@ from pipeline.provenance import (
     shared_images,
     to_document,
 )
-from pipeline.stages.stage import read_json
 from pipeline.subsets import check_disjoint
 
 ARTIFACTS = Path("artifacts")
