@@ -29,9 +29,11 @@ from app import sheet, studio
 from app.packing import pack
 from app.shelf import Entry, Shelf
 from pipeline.errors import InputError
+from pipeline.memory import within_memory
 
 TITLE = "Ask the GAN"
 EACH, SEED = 8, 1  # of the page as it opens
+FEWER = "lower “How many of each”, or choose a generator with smaller networks."
 STYLE = Path(__file__).with_name("style.css")
 SOFT, SOFT_DARK = "#5d5d62", "#a6a7ad"
 SYSTEM = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
@@ -64,7 +66,8 @@ def serve(artifacts: Path) -> FastAPI:
     def download(kind: str, budget: int, replicate: int, labels: str, each: int, seed: int, spread: float) -> Response:
         try:
             request = studio.Request(budget, replicate, _to_labels(labels.split(",")), each, seed, spread)
-            content = pack(studio.everything(shelf, request), kind)
+            with within_memory(FEWER):
+                content = pack(studio.everything(shelf, request), kind)
         except InputError as error:
             return PlainTextResponse(f"{error}\n", 400)
         name = sheet.request_to_name(request, kind)
@@ -136,14 +139,16 @@ def layout(shelf: Shelf) -> gr.Blocks:
 
         def draw(*values: Any) -> str:
             try:
-                return sheet.answer_to_html(studio.answer(shelf, _to_request(*values)))
+                with within_memory(FEWER):
+                    return sheet.answer_to_html(studio.answer(shelf, _to_request(*values)))
             except InputError as error:
                 return sheet.message_to_html(str(error))
 
         def write(text: str, budget: int, replicate: int, seed: float, spread: float) -> str:
             try:
                 request = _to_request(budget, replicate, [0], 1, seed, spread)
-                return sheet.written_to_html(studio.write(shelf, request, text), text)
+                with within_memory(FEWER):
+                    return sheet.written_to_html(studio.write(shelf, request, text), text)
             except InputError as error:
                 return sheet.message_to_html(str(error))
 

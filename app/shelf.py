@@ -5,20 +5,18 @@ Nothing is unpickled: JSON, safetensors and `.npz` without objects. What was loa
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from pipeline.classifier.network import Classifier
-from pipeline.errors import InputError, one_line
+from pipeline.errors import InputError
+from pipeline.files import read_json, reading
 from pipeline.gan.sampling import Trained, load_generator
 from pipeline.images import LabelledImages, load, load_arrays
 from pipeline.stages.assess import load_oracle
-from pipeline.stages.stage import read_json
 
-T = TypeVar("T")
 Stamp = tuple[tuple[int, int] | None, ...]
 
 
@@ -81,17 +79,13 @@ class Shelf:
         """The real subset that the generator learnt from. Raises InputError naming the file that is wrong."""
         train, split = self.artifacts / "data" / "train.npz", self.artifacts / "splits" / f"{budget}.npz"
         subsets = _arrays(split, _stamp(split))
-
-        def chosen() -> LabelledImages:
+        with reading(split):
             return _images(train, _stamp(train)).subset(subsets["subsets"][replicate])
-
-        return _or_one_line(chosen, split)
 
 
 def _entry(folder: Path) -> Entry:
     path = folder / "config.json"
-
-    def read() -> Entry:
+    with reading(path):
         config = read_json(path)
         channels, height, width = (int(side) for side in config["shape"])
         steps = config.get("steps")
@@ -104,21 +98,19 @@ def _entry(folder: Path) -> Entry:
             classes=tuple(str(name) for name in config["classes"]),
         )
 
-    return _or_one_line(read, path)
-
 
 # A recipe may have a gigabyte of weights: two generators are kept, to go back and forth between.
 @lru_cache(maxsize=2)
 def _generator(folder: Path, replicate: int, stamp: Stamp) -> Trained:
-    return _or_one_line(lambda: load_generator(folder, replicate), folder / "config.json")
+    with reading(folder / "config.json"):
+        return load_generator(folder, replicate)
 
 
 @lru_cache(maxsize=1)
 def _oracle(folder: Path, stamp: Stamp) -> Oracle:
     path = folder / "config.json"
-    return _or_one_line(
-        lambda: Oracle(load_oracle(folder), tuple(str(name) for name in read_json(path)["classes"])), path
-    )
+    with reading(path):
+        return Oracle(load_oracle(folder), tuple(str(name) for name in read_json(path)["classes"]))
 
 
 @lru_cache(maxsize=1)
@@ -135,14 +127,3 @@ def _stamp(*paths: Path) -> Stamp:
     """Of each file when it was written and how long it is, None if it is not there."""
     states = [path.stat() if path.exists() else None for path in paths]
     return tuple(None if state is None else (state.st_mtime_ns, state.st_size) for state in states)
-
-
-def _or_one_line(read: Callable[[], T], path: Path) -> T:
-    """`read()`; where a file holds what no stage writes (another shape, a key less), InputError naming `path`."""
-    try:
-        return read()
-    except InputError:
-        raise
-    except Exception as error:  # of many kinds, as many as there are ways to damage a file
-        reason = f"{type(error).__name__}: {one_line(error)}"
-        raise InputError(f"{path}: damaged ({reason}); delete it and run `dvc repro`") from None

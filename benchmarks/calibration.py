@@ -37,9 +37,10 @@ from pipeline.comparison import (
     sums_to_mean_squares,
 )
 from pipeline.errors import InputError
+from pipeline.files import read_json
 from pipeline.images import load_arrays
 from pipeline.seeds import derive
-from pipeline.stages.stage import read_json, write_csv, write_json
+from pipeline.stages.stage import write_csv, write_json
 
 DOCS = Path("docs")
 MODEL, ROWS, PAGE = DOCS / "calibration-model.json", DOCS / "calibration.csv", DOCS / "calibration.md"

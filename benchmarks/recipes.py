@@ -2,6 +2,7 @@
 
     python -m benchmarks.recipes --images 140000
     python -m benchmarks.recipes --images 140000 --recipes relativistic dcgan --replicates 2
+    python -m benchmarks.recipes --images 6400 --set data.source=folder data.root=faces data.image_size=64
 
 Each recipe is a DVC experiment of its own (`dvc exp show` lists them) with `data.part=development`: none is tested on
 the official test images, so that a winner may become the default. One that is there already is not run again, so that a
@@ -11,24 +12,30 @@ sweep that was stopped goes on. Prints the table, writes it to --output, and dra
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import pandas as pd
+from dvc.exceptions import InvalidArgumentError
+from dvc.utils.hydra import apply_overrides
 from matplotlib.figure import Figure
 
-from pipeline.errors import InputError
+from pipeline.config import from_mapping
+from pipeline.errors import InputError, one_line
 from pipeline.gan.networks.registry import count_parameters
 from pipeline.gan.recipe import RECIPES, Recipe, load_recipe
 from pipeline.report.theme import ARM_COLOURS, STYLE
-from pipeline.sources import read
-from pipeline.stages.check import to_params
+from pipeline.sources import DataConfig, read
 from pipeline.stages.stage import PARAMS, read_params
 
 OUTPUT = Path("docs/recipes.csv")
@@ -37,19 +44,24 @@ HEAVY = 100_000_000  # parameters; such a pair needs gigabytes and a GPU
 
 @dataclass(frozen=True)
 class Sweep:
-    """images: that each discriminator sees of the real subset, a GAN and replicate. seed: of all studies alike."""
+    """images: that each discriminator sees of the real subset, a GAN and replicate. seed: of all studies alike.
+    changes: of other params, KEY=VALUE as `dvc exp run --set-param` takes them.
+    """
 
     images: int
     budget: int
     replicates: int
     seed: int
+    changes: tuple[str, ...] = ()
 
     def name(self, recipe: str) -> str:
         """Of the experiment; everything that makes it another one."""
-        return f"recipe-{recipe}-{self.images}-{self.budget}x{self.replicates}-{self.seed}"
+        own = f"recipe-{recipe}-{self.images}-{self.budget}x{self.replicates}-{self.seed}"
+        return own + (f"-{hashlib.sha256(' '.join(self.changes).encode()).hexdigest()[:8]}" if self.changes else "")
 
     def overrides(self, name: str, recipe: Recipe) -> list[str]:
         return [
+            *self.changes,
             "data.part=development",
             f"study.seed={self.seed}",
             f"study.budgets=[{self.budget}]",
@@ -59,6 +71,17 @@ class Sweep:
             "gan.epochs=null",
             f"gan.steps={-(-self.images // recipe.batch_size)}",
         ]
+
+
+def changed_params(changes: Sequence[str]) -> dict[str, Any]:
+    """params.yaml as DVC changes it for an experiment. Raises InputError naming the change that cannot be made."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = shutil.copy(PARAMS, folder)
+        try:
+            apply_overrides(copy, list(changes))
+        except InvalidArgumentError as error:
+            raise InputError(f"--set: {one_line(error.__cause__ or error)}") from None
+        return read_params(Path(copy))
 
 
 def fitting(shape: tuple[int, int, int], classes: int, names: list[str], heavy: bool) -> dict[str, Recipe]:
@@ -160,13 +183,19 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=50)
     parser.add_argument("--replicates", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="other params, of every experiment")
     parser.add_argument("--heavy", action="store_true", help="also recipes of more than 100 million parameters")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     arguments = parser.parse_args()
-    sweep = Sweep(arguments.images, arguments.budget, arguments.replicates, arguments.seed)
     names = arguments.recipes or sorted(path.stem for path in RECIPES.glob("*.yaml"))
     try:
-        images = read(to_params(read_params(PARAMS)).data).train
+        data = from_mapping(DataConfig, changed_params(arguments.set)["data"], "data")
+        changes = list(arguments.set)
+        if data.source != "mnist":
+            # An experiment runs in a folder of its own, which holds what Git tracks.
+            changes.append(f'data.root="{Path(data.root).expanduser().resolve()}"')
+        sweep = Sweep(arguments.images, arguments.budget, arguments.replicates, arguments.seed, tuple(changes))
+        images = read(data).train
         shape, classes = images.shape, len(images.classes)
         recipes = fitting(shape, classes, names, arguments.heavy)
     except InputError as error:

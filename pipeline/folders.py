@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 from pipeline.errors import InputError, one_line
 from pipeline.images import LabelledImages
+from pipeline.memory import is_out_of_memory
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 ROUNDING = 2  # of 255: how far the channels of a grey picture lie apart in a lossy file (WebP)
@@ -64,6 +65,8 @@ def _file_to_rgb(path: Path, size: int) -> NDArray[np.uint8]:
                 raise ValueError("more than 8 bits a channel")  # Pillow would clip instead of scaling
             rgba = ImageOps.exif_transpose(image).convert("RGBA")
     except Exception as error:  # Pillow's decoders each raise their own kinds for a damaged file
+        if is_out_of_memory(error):
+            raise
         reason = "no known image format" if isinstance(error, Image.UnidentifiedImageError) else one_line(error)
         raise InputError(f"{path}: unreadable ({reason}); replace it by an 8-bit image or remove it") from None
     white = Image.new("RGBA", rgba.size, "white")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
+from pipeline.files import reading
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,5 @@ def save_arrays(path: Path, **arrays: NDArray) -> None:  # type: ignore[type-arg
 
 def load_arrays(path: Path) -> dict[str, NDArray]:  # type: ignore[type-arg]
     """Read a `.npz` whole; never unpickles. Raises InputError that names the file if it is missing or damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run `dvc repro` (or `dvc pull`) to make it") from None
-    except Exception as error:  # zipfile, zlib and numpy each raise their own kinds for a damaged file
-        raise InputError(f"{path}: damaged ({error}); delete it and run `dvc repro`") from None
+    with reading(path), np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}

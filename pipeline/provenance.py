@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import InputError
+from pipeline.files import reading
 from pipeline.images import LabelledImages
 
 Seen = Mapping[str, str]  # name of an argument of a training -> its digest
@@ -74,10 +74,8 @@ def array_to_digest(array: NDArray[Any]) -> str:
 
 def file_to_digest(path: Path) -> str:
     """SHA-256 of a file. Raises InputError if it is missing."""
-    try:
+    with reading(path):
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run `dvc repro` (or `dvc pull`) to make it") from None
 
 
 def seen(job: Mapping[str, Any]) -> dict[str, str]:

@@ -33,11 +33,11 @@ MNIST_LIKE = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNI
 class DataConfig:
     """Section `data` of params.yaml.
 
-    source: which set. part: all of it, or the development part of its training images alone, so that no test image is
-    opened. root: the folder that holds MNIST/raw/, FashionMNIST/raw/ and so on, or the user's own folder.
-    image_size: side in pixels; images of another size are resized. channels: of a folder; auto is colour if any image
-    is not grey. test_fraction: of each class, held out if a folder has no train/ and test/. split_seed: of that draw,
-    and of what the development part holds out.
+    source: which set. part: all of it, or the development part of its training images alone: the test images then go
+    no further than the reading of the files, which drops training images that equal one. root: the folder that holds
+    MNIST/raw/, FashionMNIST/raw/ and so on, or the user's own folder. image_size: side in pixels; images of another
+    size are resized. channels: of a folder; auto is colour if any image is not grey. test_fraction: of each class, held
+    out if a folder has no train/ and test/. split_seed: of that draw, and of what the development part holds out.
     """
 
     source: Literal["mnist", "fashion_mnist", "kmnist", "emnist_digits", "usps", "folder"]

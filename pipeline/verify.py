@@ -18,6 +18,7 @@ import numpy as np
 
 from pipeline.classifier.teacher import images_to_probabilities, load_teacher
 from pipeline.errors import InputError
+from pipeline.files import read_json
 from pipeline.gan.sampling import class_balanced, load_generator
 from pipeline.images import load, load_arrays
 from pipeline.provenance import differences
@@ -25,7 +26,7 @@ from pipeline.seeds import derive
 from pipeline.stages.compare import read_labels
 from pipeline.stages.evidence import ARTIFACTS, gather
 from pipeline.stages.generated import set_name
-from pipeline.stages.stage import PARAMS, read_json, read_params
+from pipeline.stages.stage import PARAMS, read_params
 
 AGAIN = 5  # digits of each class and replicate that are drawn again
 ROUNDING = 0.01  # what another processor may move a probability

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.numpy import save_file
 from safetensors.torch import load_file
 from torch import nn
 
 from pipeline.errors import InputError
+from pipeline.files import reading
 
 
 def save_weights(path: Path, weights: Mapping[str, Any]) -> None:
@@ -25,12 +25,12 @@ def save_weights(path: Path, weights: Mapping[str, Any]) -> None:
 
 def load_weights(network: nn.Module, path: Path) -> None:
     """Load into `network`. Raises InputError naming the file if it is missing, damaged, or of another network."""
+    with reading(path):
+        arrays = load_file(path)
     try:
-        network.load_state_dict(load_file(path))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run `dvc repro` (or `dvc pull`) to make it") from None
-    except (SafetensorError, RuntimeError) as error:
-        raise InputError(f"{path}: damaged or of another network ({str(error).splitlines()[0]}); delete it") from None
+        network.load_state_dict(arrays)
+    except RuntimeError as error:
+        raise InputError(f"{path}: of another network ({str(error).splitlines()[0]}); delete it") from None
 
 
 def network_to_arrays(network: nn.Module) -> dict[str, Any]:

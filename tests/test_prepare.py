@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.files import read_json
 from pipeline.images import load, load_arrays
 from pipeline.sources import Source, read
 from pipeline.stages.check import to_params
 from pipeline.stages.prepare import prepare
 from pipeline.stages.split import split
-from pipeline.stages.stage import Stage, read_json, read_params
+from pipeline.stages.stage import Stage, read_params
 from pipeline.subsets import development_part
 
 

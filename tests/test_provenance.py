@@ -12,12 +12,13 @@ from toy_images import bright_corners
 
 from pipeline import verify
 from pipeline.batches import to_tensors
+from pipeline.files import read_json
 from pipeline.gan.sampling import class_balanced, load_generator
 from pipeline.images import LabelledImages, load_arrays, save_arrays
 from pipeline.provenance import array_to_digest, differences, images_to_digest, seen
 from pipeline.stages import compare, judge, train_augmented, train_baseline, train_gan, train_oracle
 from pipeline.stages.assess import load_oracle
-from pipeline.stages.stage import read_json, write_json
+from pipeline.stages.stage import write_json
 
 IMAGES = bright_corners(20, seed=3)
 TEST = bright_corners(6, seed=4)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -360,12 +363,62 @@ class TestTraining:
         assert np.abs(many[4:5].astype(int) - alone.astype(int)).max() <= 1
 
 
+# In a process of its own, which gives the memory back. Prints what the training left, and the gigabytes it took.
+DEEP = """
+import json, resource, sys
+from dataclasses import replace
+from pathlib import Path
+import torch
+from pipeline.gan.recipe import load_recipe
+from pipeline.gan.sampling import class_balanced
+from pipeline.gan.training import new_gan, train
+from pipeline.images import load
+
+torch.set_num_threads(1)
+real = load(Path(sys.argv[1]))
+recipe = replace(load_recipe("deep_dense_dcgan"), batch_size=4)
+gan = new_gan(real.shape, len(real.classes), recipe, 1)
+weights = [w for player in (gan.generator, gan.discriminator) for w in player.parameters()]
+before = [w.detach().flatten()[:1000].clone() for w in weights]
+(record,) = train(gan, real, recipe, 2, 1, every=2)
+print(json.dumps({
+    "record": record,
+    "parameters": sum(w.numel() for w in weights),
+    "unchanged": sum(torch.equal(old, w.detach().flatten()[:1000]) for old, w in zip(before, weights)),
+    "images": len({image.tobytes() for image in class_balanced(gan.average, real.classes, 2, 3).pixels}),
+    "gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+}))
+"""
+DEEP_GIGABYTES = 9.0  # 7.7, and something to spare
+
+
+def test_the_317_million_train_for_a_few_steps(digits: LabelledImages, tmp_path: Path) -> None:
+    free = psutil.virtual_memory().available / 2**30
+    if free < DEEP_GIGABYTES:
+        pytest.skip(f"deep_dense_dcgan wants {DEEP_GIGABYTES:g} GB of free memory, there are {free:.1f}")
+    digits.subset(np.flatnonzero(digits.labels < 2)).save(tmp_path / "real.npz")
+    command = [sys.executable, "-c", DEEP, str(tmp_path / "real.npz")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["record"]["step"] == 2
+    assert all(math.isfinite(value) for value in found["record"].values())
+    assert found["parameters"] > 317_000_000 and found["unchanged"] == 0
+    assert found["images"] > 1, "every image alike"
+    assert found["gigabytes"] < DEEP_GIGABYTES
+
+
 def norms(network: nn.Module) -> list[Any]:
     return [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 
 def run_stages(
-    folder: Path, real: LabelledImages, monkeypatch: pytest.MonkeyPatch, gan: dict[str, Any], split: int = 2
+    folder: Path,
+    real: LabelledImages,
+    monkeypatch: pytest.MonkeyPatch,
+    gan: dict[str, Any],
+    split: int = 2,
+    workers: int = 1,
 ) -> Path:
     """Stages train_gan and generate on `split` halves of `real`, as after stage split; gives the GAN's folder."""
     monkeypatch.chdir(folder)
@@ -377,7 +430,7 @@ def run_stages(
     params = {
         "gan": {"steps": None, "epochs": None, **gan},
         "study": {"seed": 3},
-        "compute": {"device": "cpu", "precision": "auto", "workers": 1},
+        "compute": {"device": "cpu", "precision": "auto", "workers": workers},
         "generate": {"per_class": 2, "export": "none"},
     }
     Path("params.yaml").write_text(json.dumps(params))
@@ -433,6 +486,19 @@ class TestStages:
         with Image.open(folder / "grids/replicate-0.png") as animation:
             assert animation.mode == "RGB"
             assert (animation.n_frames, animation.size) == (6, (320, 128))
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_too_much_for_the_memory_ends_in_one_line_that_says_what_to_lower(
+        self, workers: int, digits: LabelledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        committed = (ROOT / "conf/gan/relativistic.yaml").read_text()
+        (tmp_path / "conf/gan").mkdir(parents=True)
+        huge = committed.replace("generator_width: 32", f"generator_width: {10**10}")  # 250 terabytes
+        (tmp_path / "conf/gan/relativistic.yaml").write_text(huge)
+        line = r"^out of memory; lower batch_size \(32\) or the networks' widths in conf/gan/relativistic\.yaml, or "
+        with pytest.raises(InputError, match=line):
+            run_stages(tmp_path, digits, monkeypatch, {"recipe": "relativistic", "steps": 1}, workers=workers)
+        assert not (tmp_path / "artifacts/gan/9").exists()
 
     def test_a_killed_worker_ends_in_one_line(
         self, digits: LabelledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -12,11 +12,11 @@ from toy_images import bright_corners
 
 from pipeline import verify
 from pipeline.errors import InputError
+from pipeline.files import read_json
 from pipeline.images import load_arrays, save_arrays
 from pipeline.provenance import images_to_digest
 from pipeline.split import load_pseudo_labels, load_split
 from pipeline.stages import split, train_teacher
-from pipeline.stages.stage import read_json
 from pipeline.subsets import draw_subsets, noisy_labels
 
 IMAGES, TEST = bright_corners(40, seed=3), bright_corners(6, seed=4)

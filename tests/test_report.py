@@ -494,7 +494,7 @@ def test_unequal_effort_is_said(study: tuple[Path, dict[str, Any]]) -> None:
 def test_a_trial_on_the_development_part_says_so(study: tuple[Path, dict[str, Any]]) -> None:
     loaded = load_study(study[0], [5], study[1])
     (warning,) = warnings(replace(loaded, data=loaded.data | {"part": "development"}))
-    assert warning.startswith("A trial on the development part") and "test set, which was not opened" in warning
+    assert warning.startswith("A trial on the development part") and "test set, which nothing was tested on" in warning
 
 
 def test_film_and_accuracy_of_the_discriminator(study: tuple[Path, dict[str, Any]], html: str, tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ import pytest
 
 from pipeline.compute import ComputeConfig
 from pipeline.errors import InputError
+from pipeline.files import read_json
 from pipeline.stages.stage import (
     Stage,
     declared_params,
-    read_json,
     read_params,
     whole_folder,
     write_csv,

@@ -12,9 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
+from pipeline.files import read_json
 from pipeline.images import LabelledImages, load_arrays
 from pipeline.stages.split import split
-from pipeline.stages.stage import Stage, read_json
+from pipeline.stages.stage import Stage
 from pipeline.subsets import check_disjoint, development_part, digest, disjoint_subsets
 
 SIZES = (45, 40, 60)  # images of each class

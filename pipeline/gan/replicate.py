@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.errors import InputError
 from pipeline.gan.recipe import Recipe
 from pipeline.gan.training import new_gan, new_monitor, train
 from pipeline.images import LabelledImages
@@ -58,28 +57,8 @@ def train_replicate(
     Returns weights (the averaged generator's) and discriminator (NumPy arrays by name), history (records of `train`),
     grids (by step: uint8 (classes, GRID_COLUMNS, C, H, W), the same noise each time), frames (the same at
     `frame_steps`, stacked, as many columns as FRAME_WIDTH holds) and monitored (the last of these, more columns).
-    Raises InputError that says what to lower where memory runs out.
     """
-    try:
-        return _train_replicate(real, recipe, steps, seed, device, report, every or record_every(steps))
-    except RuntimeError as error:  # torch.OutOfMemoryError, a GPU's, is one too
-        if not _is_out_of_memory(error):
-            raise
-        raise InputError(
-            f"out of memory on the {device.type}; lower batch_size ({recipe.batch_size}) or the widths of the networks "
-            f"({recipe.networks.name}) in the recipe's file in conf/gan, or compute.workers"
-        ) from None
-
-
-def _train_replicate(
-    real: LabelledImages,
-    recipe: Recipe,
-    steps: int,
-    seed: int,
-    device: torch.device,
-    report: Callable[[dict[str, float]], None],
-    every: int,
-) -> dict[str, Any]:
+    every = every or record_every(steps)
     gan = new_gan(real.shape, len(real.classes), recipe, derive(seed, "weights"), device)
     monitor = new_monitor(gan, len(real.classes), seed)
     history, grids, frames = [], {}, []
@@ -101,8 +80,3 @@ def _train_replicate(
         "frames": np.stack(frames),
         "monitored": monitored,
     }
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """A GPU's error has a type of its own, that of torch's allocator on a CPU has only its text."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)

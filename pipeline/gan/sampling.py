@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.batches import to_bytes
-from pipeline.errors import InputError
+from pipeline.files import read_json
 from pipeline.gan.networks.layers import Generator
 from pipeline.gan.networks.registry import mapping_to_networks, new_generator
 from pipeline.images import LabelledImages
@@ -35,12 +34,7 @@ def load_generator(folder: Path, replicate: int) -> Trained:
     Raises InputError naming the file that is missing, damaged or of another network.
     """
     path = folder / "config.json"
-    try:
-        trained = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run `dvc repro` (or `dvc pull`) to make it") from None
-    except ValueError as error:
-        raise InputError(f"{path}: damaged ({error}); delete it and run `dvc repro`") from None
+    trained = read_json(path)
     channels, height, width = trained["shape"]
     classes = tuple(trained["classes"])
     networks = mapping_to_networks(trained["networks"], f"{path}: networks")

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.comparison import CompareConfig
 from pipeline.config import from_mapping
-from pipeline.errors import InputError
+from pipeline.files import read_json, reading
 from pipeline.images import LabelledImages, load, load_arrays
-
-T = TypeVar("T")
 
 STAGES = ("prepare", "train_oracle", "compare")
 BUDGET_STAGES = (
@@ -104,12 +101,12 @@ def load_study(root: Path, budgets: Sequence[int], params: Mapping[str, Any]) ->
         recalls=_table(results / "recalls.csv"),
         mcnemar=_table(results / "mcnemar.csv"),
         groups=_table(results / "groups.csv"),
-        metrics=_json(results / "metrics.json"),
-        data=_json(artifacts / "data/summary.json"),
+        metrics=read_json(results / "metrics.json"),
+        data=read_json(artifacts / "data/summary.json"),
         train=train,
         oracle_history=_table(artifacts / "oracle/history.csv"),
         budgets=parts,
-        runs=[(name, _json(artifacts / f"runs/{name}.json")) for name in names],
+        runs=[(name, read_json(artifacts / f"runs/{name}.json")) for name in names],
     )
 
 
@@ -119,18 +116,18 @@ def _load_budget(artifacts: Path, budget: int, train: LabelledImages) -> Budget:
     history = _table(gan / "history.csv")
     # A GAN that diverged stopped early: it has no pictures of the steps it never reached.
     last = history.loc[history["replicate"] == 0, "step"].max()
-    steps = [step for step in _json(gan / "config.json")["grid_steps"] if step <= last]
+    steps = [step for step in read_json(gan / "config.json")["grid_steps"] if step <= last]
     film = gan / "grids/replicate-0.png"  # older studies have none
     return Budget(
         size=budget,
-        split=_json(artifacts / f"splits/{budget}.json"),
+        split=read_json(artifacts / f"splits/{budget}.json"),
         development=len(split["development"]),
         real=LabelledImages(train.pixels[split["subsets"][0]], split["labels"][0], train.classes),
         synthetic=load(artifacts / f"synthetic/{budget}/replicate-0.npz"),
         gan_history=history,
-        health=_json(gan / "health.json")["replicates"],
-        grids=[(step, _read(gan / f"grids/replicate-0-step-{step:06d}.png", Path.read_bytes)) for step in steps],
-        film=_read(film, Path.read_bytes) if film.exists() else None,
+        health=read_json(gan / "health.json")["replicates"],
+        grids=[(step, _picture(gan / f"grids/replicate-0-step-{step:06d}.png")) for step in steps],
+        film=_picture(film) if film.exists() else None,
         quality=_table(artifacts / f"quality/{budget}/quality.csv"),
         agreement=_table(artifacts / f"quality/{budget}/agreement.csv"),
         suspects=load_arrays(artifacts / f"quality/{budget}/suspects.npz"),
@@ -144,26 +141,19 @@ def _load_budget(artifacts: Path, budget: int, train: LabelledImages) -> Budget:
         arms={
             name: arm
             for part in ("baseline", "augmented")
-            for name, arm in _json(artifacts / f"{part}/{budget}/arms.json").items()
+            for name, arm in read_json(artifacts / f"{part}/{budget}/arms.json").items()
         },
     )
 
 
 def _table(path: Path) -> pd.DataFrame:
-    table = _read(path, pd.read_csv)
-    if "class" in table:  # a class name is text, also where it looks like a number or is called "none"
-        table["class"] = pd.read_csv(path, usecols=["class"], dtype=str, keep_default_na=False)["class"]
-    return table
+    with reading(path):
+        table = pd.read_csv(path)
+        if "class" in table:  # a class name is text, also where it looks like a number or is called "none"
+            table["class"] = pd.read_csv(path, usecols=["class"], dtype=str, keep_default_na=False)["class"]
+        return table
 
 
-def _json(path: Path) -> Any:
-    return _read(path, lambda path: json.loads(path.read_text(encoding="utf-8")))
-
-
-def _read(path: Path, parse: Callable[[Path], T]) -> T:
-    try:
-        return parse(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run `dvc repro` (or `dvc pull`) to make it") from None
-    except (ValueError, OSError) as error:  # pandas and json raise kinds of ValueError for a damaged file
-        raise InputError(f"{path}: damaged ({error}); delete it and run `dvc repro`") from None
+def _picture(path: Path) -> bytes:
+    with reading(path):
+        return path.read_bytes()

@@ -89,8 +89,8 @@ def warnings(study: Study) -> list[str]:
     found = []
     if study.data.get("part") == "development":
         found.append(
-            "A trial on the development part: half of it stood in for the test set, which was not opened. It is for "
-            "choosing between settings; a result to report comes from a study of all the data, on a fresh seed."
+            "A trial on the development part: half of it stood in for the test set, which nothing was tested on. It is "
+            "for choosing between settings; a result to report comes from a study of all the data, on a fresh seed."
         )
     for budget in study.budgets:
         where = f"At {budget.size} images a class"

@@ -15,6 +15,7 @@ from pipeline.classifier.replicate import train_replicate
 from pipeline.classifier.training import ClassifierConfig, Material
 from pipeline.compute import ComputeConfig, describe, milliseconds_per_step, run_replicates
 from pipeline.images import LabelledImages, load, load_arrays, save_arrays
+from pipeline.memory import within_memory
 from pipeline.seeds import derive
 from pipeline.split import load_pseudo_labels, load_split
 from pipeline.stages.stage import Stage, whole_folder, write_csv, write_json
@@ -63,7 +64,8 @@ def train_arms(
     ]
     compute = stage.compute(ComputeConfig)
     stage.facts |= describe(compute, len(jobs))
-    results = run_replicates(train_replicate, jobs, compute, stage.name, classifier.steps * len(jobs))
+    with within_memory("lower classifier.batch_size, classifier.width or compute.workers"):
+        results = run_replicates(train_replicate, jobs, compute, stage.name, classifier.steps * len(jobs))
     stage.facts["milliseconds_per_step"] = milliseconds_per_step(results, classifier.steps)
     stage.facts["milliseconds_per_step_by_arm"] = {
         arm.name: milliseconds_per_step(

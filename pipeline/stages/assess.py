@@ -9,11 +9,13 @@ import pandas as pd
 import torch
 
 from pipeline.classifier.network import Classifier
+from pipeline.files import read_json
 from pipeline.images import load, save_arrays
+from pipeline.memory import within_memory
 from pipeline.quality.assessment import AssessConfig, images_to_assessment
 from pipeline.seeds import derive
 from pipeline.split import load_pseudo_labels, load_split
-from pipeline.stages.stage import Stage, read_json, run, whole_folder, write_csv
+from pipeline.stages.stage import Stage, run, whole_folder, write_csv
 from pipeline.weights import load_weights
 
 
@@ -30,7 +32,8 @@ def assess(stage: Stage) -> None:
         given = np.concatenate([split.subsets[replicate], split.unlabelled[replicate]])
         unseen = train.subset(np.setdiff1d(np.arange(len(train)), given))  # by this replicate's GAN
         seed = derive(stage.value("study.seed"), "assess", stage.budget or 0, replicate)
-        results.append(images_to_assessment(synthetic, subset, unseen, oracle, config, seed))
+        with within_memory("lower assess.images"):
+            results.append(images_to_assessment(synthetic, subset, unseen, oracle, config, seed))
         numbers = results[-1].numbers
         print(
             f"{stage.name}: replicate {replicate}, the oracle agrees with {numbers['agreement']:.1f} % of the labels, "

@@ -18,10 +18,11 @@ from pipeline.comparison import (
     predictions_to_recalls,
 )
 from pipeline.errors import InputError
+from pipeline.files import read_json
 from pipeline.groups import predictions_to_groups
 from pipeline.images import load_arrays
 from pipeline.stages.evidence import gather
-from pipeline.stages.stage import Stage, read_json, run, write_csv, write_json
+from pipeline.stages.stage import Stage, run, write_csv, write_json
 
 RESULTS = Path("results")
 

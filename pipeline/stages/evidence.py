@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.classifier.arms import Arm
 from pipeline.errors import InputError
+from pipeline.files import read_json
 from pipeline.images import LabelledImages, load, load_arrays
 from pipeline.provenance import (
     Budget,
@@ -24,7 +25,6 @@ from pipeline.provenance import (
 )
 from pipeline.split import Split, load_pseudo_labels, load_split
 from pipeline.stages.generated import load_selected, set_name
-from pipeline.stages.stage import read_json
 
 ARTIFACTS = Path("artifacts")
 

@@ -10,11 +10,13 @@ import torch
 from pipeline.classifier.arms import to_variants
 from pipeline.config import require
 from pipeline.export import images_to_folder, images_to_idx
+from pipeline.files import read_json
 from pipeline.gan.sampling import class_balanced, load_generator
+from pipeline.memory import within_memory
 from pipeline.provenance import file_to_digest
 from pipeline.seeds import derive
 from pipeline.stages.generated import set_name
-from pipeline.stages.stage import Stage, read_json, run, whole_folder, write_json
+from pipeline.stages.stage import Stage, run, whole_folder, write_json
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ def generate(stage: Stage) -> None:
     sources = [
         {"generator": file_to_digest(stage.path("gan", f"generator-{r}.safetensors"))} for r in range(replicates)
     ]
-    with whole_folder(stage.path("synthetic")) as folder:
+    remedy = "lower generate.per_class or the networks' widths in the recipe's file in conf/gan"
+    with within_memory(remedy), whole_folder(stage.path("synthetic")) as folder:
         write_json(folder / "inputs.json", sources)
         for replicate in range(replicates):
             trained = load_generator(stage.path("gan"), replicate)

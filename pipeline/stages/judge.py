@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from pipeline.classifier.arms import to_variants
 from pipeline.classifier.teacher import images_to_probabilities, load_teacher
+from pipeline.files import read_json
 from pipeline.gan.scoring import images_to_scores, load_discriminator
 from pipeline.images import load, save_arrays
 from pipeline.provenance import file_to_digest
 from pipeline.quality.nearness import images_to_nearness
 from pipeline.split import load_split
-from pipeline.stages.stage import Stage, read_json, run, whole_folder, write_json
+from pipeline.stages.stage import Stage, run, whole_folder, write_json
 
 
 def judge(stage: Stage) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.images import save_arrays
+from pipeline.memory import within_memory
 from pipeline.sources import DataConfig, hold_out, read
 from pipeline.stages.stage import Stage, run, whole_folder, write_json
 from pipeline.subsets import development_part
@@ -17,7 +18,8 @@ DEVELOPMENT_TEST = 0.5  # share of the development part that a study of it tests
 
 def prepare(stage: Stage) -> None:
     config = stage.config("data", DataConfig)
-    source = read(config)
+    with within_memory("lower data.image_size, or take fewer images"):
+        source = read(config)
     train, test = source.train, source.test
     if config.part == "development":
         # The test images are read with the rest and go no further: half of the development part is tested on instead.

@@ -143,16 +143,6 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     _write_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
-def read_json(path: Path) -> Any:
-    """JSON from an earlier stage. Raises InputError if it is missing or damaged."""
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run `dvc repro` (or `dvc pull`) to make it") from None
-    except ValueError as error:
-        raise InputError(f"{path}: damaged ({error}); delete it and run `dvc repro`") from None
-
-
 def record(stage: Stage, seconds: float) -> dict[str, Any]:
     """Who made an artifact, with what, and how long it took: the one output that differs from run to run."""
     return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,12 @@ import pandas as pd
 from PIL import Image
 
 from pipeline.compute import ComputeConfig, describe, milliseconds_per_step, run_replicates
-from pipeline.errors import InputError
 from pipeline.gan.health import history_to_health
 from pipeline.gan.networks.registry import count_parameters, networks_to_mapping
 from pipeline.gan.recipe import GanConfig, load_recipe
 from pipeline.gan.replicate import RECORDS, grid_steps, train_replicate
 from pipeline.images import load
+from pipeline.memory import within_memory
 from pipeline.seeds import derive
 from pipeline.split import load_pseudo_labels, load_split
 from pipeline.stages.stage import Stage, run, whole_folder, write_csv, write_json
@@ -48,13 +47,9 @@ def train_gan(stage: Stage) -> None:
     ]
     compute = stage.compute(ComputeConfig)
     stage.facts |= describe(compute, len(jobs))
-    try:
+    remedy = f"lower batch_size ({recipe.batch_size}) or the networks' widths in conf/gan/{config.recipe}.yaml"
+    with within_memory(f"{remedy}, or compute.workers"):
         results = run_replicates(train_replicate, jobs, compute, stage.name, steps * len(jobs))
-    except BrokenProcessPool:
-        raise InputError(
-            "a worker process was killed, most likely for want of memory; lower compute.workers, or batch_size or the "
-            f"widths of the networks in conf/gan/{config.recipe}.yaml"
-        ) from None
     stage.facts["milliseconds_per_step"] = milliseconds_per_step(results, steps)
     health = [
         history_to_health(replicate, result["history"], result["monitored"], job["real"])

@@ -10,6 +10,7 @@ from pipeline.classifier.replicate import train_replicate
 from pipeline.classifier.training import ClassifierConfig, Material
 from pipeline.compute import ComputeConfig, describe, milliseconds_per_step, run_replicates
 from pipeline.images import load, load_arrays, save_arrays
+from pipeline.memory import within_memory
 from pipeline.seeds import derive
 from pipeline.stages.stage import Stage, run, whole_folder, write_csv, write_json
 from pipeline.transforms import Distortion
@@ -27,7 +28,8 @@ def train_oracle(stage: Stage) -> None:
     }
     compute = stage.compute(ComputeConfig)
     stage.facts |= describe(compute, 1)
-    (result,) = run_replicates(train_replicate, [job], compute, stage.name, config.steps)
+    with within_memory("lower oracle.batch_size, oracle.width or data.image_size"):
+        (result,) = run_replicates(train_replicate, [job], compute, stage.name, config.steps)
     stage.facts["milliseconds_per_step"] = milliseconds_per_step([result], config.steps)
     with whole_folder(Path("artifacts/oracle")) as folder:
         save_weights(folder / "weights.safetensors", result["weights"])

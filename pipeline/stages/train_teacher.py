@@ -12,6 +12,7 @@ from pipeline.classifier.teacher import images_to_probabilities, load_teacher
 from pipeline.classifier.training import ClassifierConfig, Material
 from pipeline.compute import ComputeConfig, describe, milliseconds_per_step, run_replicates
 from pipeline.images import LabelledImages, load
+from pipeline.memory import within_memory
 from pipeline.seeds import derive
 from pipeline.split import PseudoLabels, load_split
 from pipeline.stages.stage import Stage, run, whole_folder, write_json
@@ -38,7 +39,8 @@ def train_teacher(stage: Stage) -> None:
     if needed:
         compute = stage.compute(ComputeConfig)
         stage.facts |= describe(compute, len(jobs))
-        results = run_replicates(train_replicate, jobs, compute, stage.name, classifier.steps * len(jobs))
+        with within_memory("lower classifier.batch_size, classifier.width or compute.workers"):
+            results = run_replicates(train_replicate, jobs, compute, stage.name, classifier.steps * len(jobs))
         stage.facts["milliseconds_per_step"] = milliseconds_per_step(results, classifier.steps)
     else:
         print(f"{stage.name}: no image is read by a teacher; none is trained")

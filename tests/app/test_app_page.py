@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -319,11 +321,46 @@ def test_a_damaged_replicate_is_one_line_and_the_others_work(page: Any, served: 
     weights.write_bytes(sound[:999])
     page.locator("#replicate input").click()
     page.get_by_role("option", name="1").click()
-    become(page, "#grid [role=alert]", text="generator-1.safetensors: damaged or of another network")
+    become(page, "#grid [role=alert]", text="generator-1.safetensors: damaged (SafetensorError")
     weights.write_bytes(sound)
     page.locator("#replicate input").click()
     page.get_by_role("option", name="0").click()
     become(page, ".sheet figure", count=160)
+
+
+def test_a_generator_too_large_for_the_memory_is_one_line_that_says_what_to_lower(page: Any, served: Served) -> None:
+    path = served.artifacts / "gan" / "10" / "config.json"
+    sound = path.read_text()
+    config = json.loads(sound)
+    config["networks"]["generator_width"] = 10**10  # 250 terabytes
+    path.write_text(json.dumps(config))
+    put(page, "seed", 5)
+    for part in ("#grid", "#written"):
+        become(page, f"{part} [role=alert]", text="out of memory; lower “How many of each”, or choose a generator with")
+    path.write_text(sound)
+    put(page, "seed", 6)
+    become(page, ".sheet figure", count=160)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prlimit is Linux's")
+def test_a_download_too_large_for_the_memory_is_one_line_and_the_page_lives_on(served: Served) -> None:
+    def get(each: int) -> tuple[int, bytes]:
+        asked = {"budget": 60, "replicate": 0, "labels": "0,1", "each": each, "seed": 1, "spread": 1}
+        got = httpx.get(f"{served.address}/download/npz", params=asked, timeout=60)
+        return got.status_code, got.content
+
+    small, before = get(3), resource.prlimit(served.process, resource.RLIMIT_AS)
+    room = 64 * 2**20  # half of the 10,000 images' pixels
+    used = psutil.Process(served.process).memory_info().vms
+    resource.prlimit(served.process, resource.RLIMIT_AS, (used + room, before[1]))
+    try:
+        status, line = get(5000)
+        assert status == 400 and line.decode().startswith("out of memory; lower “How many of each”"), line
+        assert line.count(b"\n") == 1
+        assert get(3) == small and small[0] == 200
+    finally:
+        resource.prlimit(served.process, resource.RLIMIT_AS, before)
+    assert get(5000)[0] == 200
 
 
 def test_with_no_generator_the_page_says_what_makes_one(browser: Browser, served: Served) -> None:
