@@ -196,24 +196,33 @@ def make_gan(
 
 def make_quality(folder: Path, train: LabelledImages, drawn: NDArray[np.int64], rng: np.random.Generator) -> None:
     folder.mkdir(parents=True)
-    rows, agreement = [], []
+    rows, by_class = [], []
     for r in range(len(drawn)):
         row = {"replicate": r, "agreement": 90 + rng.random(), "frechet": 3 + rng.random(), "frechet_floor": 0.4}
+        row |= {"kid": 5 + rng.random(), "kid_floor": -0.02}
         row |= {"precision": 0.8, "recall": 0.7, "density": 0.9, "coverage": 0.75, "spread": 0.44, "spread_real": 0.47}
         for view in ("pose", "pixel"):
             row |= {
                 f"{view}_closer_to_subset": 0.54 + 0.02 * rng.random(),
                 f"{view}_near_copies": 70,
                 f"{view}_near_unused": 52,
+                f"{view}_c_t": -2 + rng.random(),
+                f"{view}_c_t_unused": -0.5,
             }
         rows.append(row | {"exact_copies": 0})
-        agreement += [[r, name, 500, 85 + 15 * rng.random()] for name in train.classes]
+        by_class += [[r, name, 500, 85 + 15 * rng.random(), 9, -0.1, 0.8, 0.6, 0.9, 0.95] for name in train.classes]
     pd.DataFrame(rows).to_csv(folder / "quality.csv", index=False)
-    make_history(folder / "agreement.csv", ["replicate", "class", "synthetic", "agreement"], agreement)
+    header = ["replicate", "class", "synthetic", "agreement", "kid", "kid_floor", "precision", "recall"]
+    make_history(folder / "classes.csv", [*header, "precision_real", "recall_real"], by_class)
     pairs = train.pixels[drawn[0][:16]]
     distance = np.linspace(0.03, 0.09, len(pairs))
     images.save_arrays(
-        folder / "suspects.npz", synthetic=pairs[::-1], real=pairs, distance=distance, distance_unused=2 * distance
+        folder / "suspects.npz",
+        synthetic=pairs[::-1],
+        real=pairs,
+        unused=pairs[::-1],
+        distance=distance,
+        distance_unused=2 * distance,
     )
 
 
