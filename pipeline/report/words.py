@@ -171,10 +171,10 @@ def _data_copying(budget: Budget) -> str:
     else:
         reading = "no more than chance gives"
     return (
-        "C_T (Meehan et al. 2020) asks, class by class, whether synthetic images lie nearer to the training images than "
-        f"fresh real ones do: {spread_out(quality['pose_c_t'], 1)} in a common pose, "
+        "C_T (Meehan et al. 2020) asks, class by class, whether synthetic images lie nearer to the training images "
+        f"than fresh real ones do: {spread_out(quality['pose_c_t'], 1)} in a common pose, "
         f"{spread_out(quality['pixel_c_t'], 1)} pixel by pixel. Far below 0 they are copies or too plain, far above 0 "
-        "unlike real images. Only copies are far below its control, with training and unseen images changing places: "
+        "unlike real images. Only copies lie far below the control, with training and unseen images changing places: "
         f"{spread_out(quality['pose_c_t_unused'], 1)} in a common pose. The difference, {signed(gap, 1)}, is {reading} "
         f"(±{number(noise, 1)})."
     )
