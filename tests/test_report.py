@@ -30,7 +30,7 @@ from pipeline.report.dataset import class_counts
 from pipeline.report.effort import budget_to_efforts, is_equal
 from pipeline.report.page import write
 from pipeline.report.study import load_study
-from pipeline.report.tables import print_table
+from pipeline.report.tables import classes_to_heat, print_table
 from pipeline.report.words import copying, duration, signed, typeset, warnings
 
 RAW = Path(__file__).parents[1] / "datasets" / "MNIST" / "raw"
@@ -549,6 +549,50 @@ def test_copying_in_words(study: tuple[Path, dict[str, Any]], share: float, answ
     assert said.startswith(answer)
     assert ("were copies" in sentences[0]) == ("lean" in answer)
     assert sentences[-1] == "0 of 20,000 synthetic images equal a training image exactly."
+
+
+@pytest.mark.parametrize(
+    ("c_t", "control", "reading"),
+    [
+        (-2.0, -1.9, "The difference, -0.1, is no more than chance gives (±0.4)."),  # 2 sqrt(2 / 10 classes / 4 GANs)
+        (2.0, 3.0, "The difference, -1.0, is a lean towards the training images, more than chance gives (±0.4)."),
+        (0.5, -0.5, "The difference, +1.0, is no copying, but more than chance gives (±0.4)."),
+        (np.nan, 0.1, "was not measured."),
+    ],
+)
+def test_data_copying_is_read_beside_its_control(
+    study: tuple[Path, dict[str, Any]], c_t: float, control: float, reading: str
+) -> None:
+    budget = load_study(study[0], [5], study[1]).budgets[0]
+    quality = budget.quality.assign(pose_c_t=c_t, pose_c_t_unused=control)
+    _, sentences = copying(replace(budget, quality=quality))
+    (said,) = [sentence for sentence in sentences if sentence.startswith("C_T (Meehan et al. 2020)")]
+    assert said.endswith(reading)
+
+
+def test_quality_by_class_stands_beside_what_real_images_get(study: tuple[Path, dict[str, Any]]) -> None:
+    loaded = load_study(study[0], [5], study[1])
+    by_class = loaded.budgets[0].by_class.astype({"kid": float})
+    seven = by_class["class"] == "7"
+    by_class.loc[seven, ["kid", "recall"]] = [[18.0, 0.1 + 0.1 * r] for r in range(4)]
+    by_class.loc[by_class["class"] == "3", "kid"] = np.nan
+    table = classes_to_heat(loaded, replace(loaded.budgets[0], by_class=by_class))
+    rows = dict(table.rows)
+    assert table.columns == ["KID", "KID, real", "precision", "precision, real", "recall", "recall, real"]
+    assert [cell.text for cell in rows["7"]] == ["18.0", "-0.1", "0.80", "0.90", "0.25", "0.95"]
+    assert [cell.heat for cell in rows["7"]] == [-1.0, 0, -0.1, 0, -0.7, 0]
+    assert rows["0"][0].heat == -0.5 and (rows["3"][0].text, rows["3"][0].heat) == ("–", 0)
+
+
+def test_suspects_stand_beside_a_training_and_an_unseen_image(study: tuple[Path, dict[str, Any]], html: str) -> None:
+    shown = section(html, "copies")
+    assert shown.count("<figcaption>trained 0.030, unseen 0.060</figcaption>") == 1
+    source = re.findall(r'<img src="data:image/png;base64,([^"]*)"', shown)[0]
+    arrays = images.load_arrays(study[0] / "artifacts/quality/5/suspects.npz")
+    with Image.open(io.BytesIO(base64.b64decode(source))) as image:
+        pixels = np.asarray(image.convert("L"))[::2, ::2]
+    for place, name in enumerate(("synthetic", "real", "unused")):
+        assert np.array_equal(pixels[:, place * 29 : place * 29 + 28], arrays[name][0, 0])
 
 
 def test_report_needs_no_torch() -> None:

@@ -163,8 +163,8 @@ def _data_copying(budget: Budget) -> str:
     # Either is a mean over classes of z-scores, so of variance 1 / classes; their noise is shared in part at most.
     noise = 2 * math.sqrt(2 / budget.by_class["class"].nunique() / len(quality))
     if math.isnan(gap):
-        reading = "could not be had"
-    elif gap < -noise:
+        return "C_T (Meehan et al. 2020) was not measured."
+    if gap < -noise:
         reading = "a lean towards the training images, more than chance gives"
     elif gap > noise:
         reading = "no copying, but more than chance gives"
