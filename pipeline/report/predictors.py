@@ -111,11 +111,11 @@ def correlations_to_sentence(table: pd.DataFrame, runs: pd.DataFrame, target: st
     if enough is None:
         return f"{over} not even a rank correlation of 1 could be told from chance: what predicts {name} stays open."
     first = known.loc[known["p"].idxmin()]
-    best = f"{MEASURES[str(first.name)][0]}, ρ {signed(first['rho'])}, p {number(first['p'], 3)}"
+    best = f"{_plain_name(first.name)}, ρ {signed(first['rho'])}, p {number(first['p'], 3)}"
     telling = known[known["p_holm"] <= LEVEL]
     if len(telling):
         each = [
-            f"{MEASURES[str(column)][0]} (ρ {signed(row['rho'])}, p {number(row['p_holm'], 3)} after correcting for "
+            f"{_plain_name(column)} (ρ {signed(row['rho'])}, p {number(row['p_holm'], 3)} after correcting for "
             f"{len(known)} measures: the more, the {'more' if row['rho'] > 0 else 'less'})"
             for column, row in telling.sort_values("p").iterrows()
         ]
@@ -127,9 +127,13 @@ def correlations_to_sentence(table: pd.DataFrame, runs: pd.DataFrame, target: st
             f"{number(first['p_holm'], 2)}."
         )
     return (
-        f"{over} no measure predicts {name}: the strongest correlation is {best}, and from so few, chance alone gives "
-        f"|ρ| below {number(enough)} in 19 of 20 cases. A weak relation may be there and unseen."
+        f"{over} no measure could be shown to predict {name}: the strongest correlation is {best}, and with so few, "
+        f"chance alone keeps ρ within ±{number(enough)} in 19 of 20 cases. A relation may be there and unseen."
     )
+
+
+def _plain_name(column: object) -> str:
+    return MEASURES[str(column)][0].split(",")[0]
 
 
 def _to_text(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
