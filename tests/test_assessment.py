@@ -17,10 +17,12 @@ from pipeline.images import LabelledImages, join
 from pipeline.quality.assessment import AssessConfig, Assessment, images_to_assessment
 
 CONFIG = AssessConfig(images=180, neighbours=3, suspects=5)
-NUMBERS = {"agreement", "frechet", "frechet_floor", "precision", "recall", "density", "coverage"}
+NUMBERS = {"agreement", "frechet", "frechet_floor", "kid", "kid_floor", "precision", "recall", "density", "coverage"}
 NUMBERS |= {"spread", "spread_real", "exact_copies"}
 NUMBERS |= {
-    f"{view}_{name}" for view in ("pose", "pixel") for name in ("closer_to_subset", "near_copies", "near_unused")
+    f"{view}_{name}"
+    for view in ("pose", "pixel")
+    for name in ("closer_to_subset", "near_copies", "near_unused", "c_t", "c_t_unused")
 }
 
 
@@ -68,6 +70,8 @@ def test_copies_of_the_subset_are_seen(parts: Parts) -> None:
     assert result.distance == pytest.approx(np.zeros(5), abs=1e-6)
     assert (result.distance_unused > 0.01).all()
     assert np.array_equal(result.synthetic, result.real)
+    assert result.unused.shape == result.real.shape
+    assert all(any(np.array_equal(image, other) for other in parts.unseen.pixels) for image in result.unused)
     assert result.synthetic.shape == (5, 1, 8, 8)
 
 
@@ -76,9 +80,22 @@ def test_wrong_labels_are_counted_by_class(parts: Parts) -> None:
     labels[np.flatnonzero(labels == 1)[:15]] = 2  # 15 of the 60 images of class b pass as c
     result = parts.assess(LabelledImages(parts.others.pixels, labels, parts.others.classes))
     assert result.numbers["agreement"] == pytest.approx(100 * 165 / 180)
-    by_class = result.agreement.set_index("class")
+    by_class = result.classes.set_index("class")
     assert by_class["synthetic"].to_dict() == {"a": 60, "b": 45, "c": 75}
     assert by_class["agreement"].to_dict() == {"a": 100, "b": 100, "c": 80}
+    assert by_class["kid"].idxmax() == "c"  # it holds images of b
+    assert by_class["precision"].idxmin() == "c"
+    assert (by_class["kid_floor"].abs() < by_class.loc["c", "kid"]).all()
+
+
+def test_a_class_that_repeats_one_image_has_the_least_recall(parts: Parts) -> None:
+    pixels = parts.others.pixels.copy()
+    pixels[parts.others.labels == 1] = pixels[parts.others.labels == 1][0]
+    by_class = parts.assess(LabelledImages(pixels, parts.others.labels, parts.others.classes)).classes.set_index(
+        "class"
+    )
+    assert by_class.loc["b", "recall"] < 0.2 < by_class["recall"].drop("b").min()
+    assert (by_class["recall_real"] > 0.5).all() and (by_class["precision_real"] > 0.5).all()
 
 
 def test_noise_does_not_look_real(parts: Parts) -> None:

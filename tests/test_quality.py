@@ -1,4 +1,4 @@
-"""Quality of synthetic images: against numbers worked by hand, the authors' own PRDC, and planted copies."""
+"""Quality of synthetic images: against numbers worked by hand, reference implementations, and planted copies."""
 
 import gzip
 from pathlib import Path
@@ -8,13 +8,27 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from prdc import compute_prdc
-from scipy import linalg, ndimage
+from scipy import linalg, ndimage, stats
+from scipy.spatial.distance import cdist
+from sklearn.metrics import recall_score
+from sklearn.metrics.pairwise import polynomial_kernel
+from torch import from_numpy
+from torchmetrics.image.fid import _compute_fid
+from torchmetrics.image.kid import poly_mmd
 
 from pipeline.errors import InputError
+from pipeline.quality import kernel
 from pipeline.quality.agreement import labels_to_agreement
+from pipeline.quality.copying import distances_to_z, images_to_copying
 from pipeline.quality.coverage import features_to_class_coverage, features_to_coverage
 from pipeline.quality.fidelity import Gaussian, features_to_fidelity, features_to_statistics, statistics_to_distance
-from pipeline.quality.memorisation import Distances, distances_to_numbers, images_to_memorisation
+from pipeline.quality.kernel import features_to_class_kernel, features_to_kernel, features_to_kernel_distance
+from pipeline.quality.memorisation import (
+    Distances,
+    distances_to_numbers,
+    images_to_distances,
+    images_to_memorisation,
+)
 from pipeline.quality.pose import images_to_pose
 from pipeline.quality.spread import Spread, collapsed, images_to_spread
 
@@ -60,6 +74,11 @@ class TestFidelity:
         expected = np.sum((a.mean - b.mean) ** 2) + np.trace(a.covariance + b.covariance - 2 * root)
         assert statistics_to_distance(a, b) == pytest.approx(expected, rel=1e-9)
 
+    def test_matches_torchmetrics(self, rng: np.random.Generator) -> None:
+        a, b = (features_to_statistics(rng.normal(size=(300, 16)) @ rng.normal(size=(16, 16))) for _ in range(2))
+        theirs = _compute_fid(*(from_numpy(part) for part in (a.mean, a.covariance, b.mean, b.covariance)))
+        assert statistics_to_distance(a, b) == pytest.approx(float(theirs), rel=1e-9)
+
     def test_singular_covariance(self, rng: np.random.Generator) -> None:
         # 64 features of rank 3, as a network with dead units gives: rotating changes no distance, so 3 by hand will do.
         rotation = np.linalg.qr(rng.normal(size=(64, 64)))[0][:3]
@@ -84,6 +103,66 @@ class TestFidelity:
             features_to_fidelity(rng.normal(size=(20, 8)), rng.normal(size=(30, 8)), rng.normal(size=(30, 8)))
         with pytest.raises(InputError, match="diverged"):
             features_to_statistics(np.full((5, 2), np.nan))
+
+
+class TestKernel:
+    @pytest.mark.parametrize("shift", [0.0, 0.5])
+    def test_matches_torchmetrics(self, rng: np.random.Generator, shift: float) -> None:
+        a, b = rng.normal(size=(150, 12)), rng.normal(shift, 1, (150, 12))
+        expected = float(poly_mmd(from_numpy(a), from_numpy(b)))
+        assert features_to_kernel_distance(a, b) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+    def test_matches_the_definition_with_sklearns_kernel(
+        self, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(kernel, "BLOCK", 7)  # several blocks, the last one cut off; sets of different size
+        a, b = rng.normal(size=(40, 5)), rng.normal(1, 1, (25, 5))
+        within = [polynomial_kernel(x)[~np.eye(len(x), dtype=bool)].mean() for x in (a, b)]
+        expected = sum(within) - 2 * polynomial_kernel(a, b).mean()
+        assert features_to_kernel_distance(a, b) == pytest.approx(expected, rel=1e-12)
+
+    def test_by_hand(self) -> None:
+        # One feature, kernel (x y + 1)^3: within a = (0, 1) 1; within b = (2, 1) 27; across 1, 1, 27, 8.
+        a, b = np.array([[0.0], [1.0]]), np.array([[2.0], [1.0]])
+        assert features_to_kernel_distance(a, b) == pytest.approx(1 + 27 - 2 * 37 / 4)
+
+    def test_is_not_biased_for_few_images(self, rng: np.random.Generator) -> None:
+        distances = [features_to_kernel_distance(*rng.normal(size=(2, 10, 3))) for _ in range(400)]
+        error = np.std(distances) / np.sqrt(len(distances))
+        assert abs(np.mean(distances)) < 4 * error
+        assert min(distances) < 0 < max(distances)
+        # Sets that are one apart in every feature have the same distance, however few images tell.
+        many, few = (
+            [features_to_kernel_distance(rng.normal(size=(n, 3)), rng.normal(1, 1, (n, 3))) for _ in range(300)]
+            for n in (60, 10)
+        )
+        error = np.hypot(np.std(many), np.std(few)) / np.sqrt(300)
+        assert abs(np.mean(many) - np.mean(few)) < 4 * error
+
+    def test_floor_is_beside_the_distance(self, rng: np.random.Generator) -> None:
+        unused, others = rng.normal(size=(2, 300, 6))
+        numbers = features_to_kernel(rng.normal(1, 1, (300, 6)), unused, others)
+        assert numbers["kid"] > 10 * abs(numbers["kid_floor"])
+        assert numbers["kid_floor"] == pytest.approx(features_to_kernel_distance(unused, others), rel=1e-9)
+
+    def test_by_class(self, rng: np.random.Generator) -> None:
+        labels = np.append(np.repeat([0, 1], 80), 2)
+        synthetic, unused, others = rng.normal(size=(3, 161, 4))
+        synthetic[labels == 1] += 1  # class 1 misses its place
+        table = features_to_class_kernel(synthetic, unused, others, labels, ("zero", "one", "single", "never"))
+        assert table["class"].tolist() == ["zero", "one", "single", "never"]
+        assert table["kid"][0] == pytest.approx(
+            features_to_kernel_distance(synthetic[labels == 0], unused[labels == 0]), rel=1e-9
+        )
+        assert table["kid"][1] > 10 * max(abs(table["kid"][0]), *table["kid_floor"][:2].abs())
+        assert table.loc[2:, ["kid", "kid_floor"]].isna().all(axis=None)
+
+    def test_refusals(self, rng: np.random.Generator) -> None:
+        for a, b in (((1, 4), (9, 4)), ((9, 4), (1, 4)), ((9, 4), (9, 3))):
+            with pytest.raises(InputError, match="two images or more a set"):
+                features_to_kernel_distance(np.zeros(a), np.zeros(b))
+        with pytest.raises(InputError, match="diverged"):
+            features_to_kernel_distance(np.zeros((5, 2)), np.full((5, 2), np.inf))
 
 
 class TestCoverage:
@@ -145,6 +224,11 @@ class TestAgreement:
         expected = pd.DataFrame({"class": ["a", "b", "c"], "synthetic": [4, 0, 1], "agreement": [75.0, np.nan, 0.0]})
         pd.testing.assert_frame_equal(table, expected)
 
+    def test_matches_sklearns_recall(self, rng: np.random.Generator) -> None:
+        labels, predictions = rng.integers(0, 4, (2, 300))
+        table = labels_to_agreement(labels, predictions, ("a", "b", "c", "d"))
+        np.testing.assert_allclose(table["agreement"], 100 * recall_score(labels, predictions, average=None))
+
     def test_lengths_differ(self) -> None:
         with pytest.raises(InputError, match="3 synthetic labels but 2 predictions"):
             labels_to_agreement(np.array([0, 0, 0]), np.array([0, 0]), ("a",))
@@ -169,6 +253,7 @@ class TestMemorisation:
                 to_unused=np.array([0.2, 0.2, 0.1, 0.8]),
                 unused_to_subset=np.full(10, 0.15),
                 nearest_real=np.zeros(4, dtype=np.intp),
+                nearest_unused=np.zeros(4, dtype=np.intp),
             )
         )
         assert numbers == pytest.approx(
@@ -181,6 +266,17 @@ class TestMemorisation:
             },
             rel=1e-4,
         )
+
+    def test_distances_match_scipys(self, rng: np.random.Generator) -> None:
+        sets = [rng.random((count, 1, 5, 6), dtype=np.float32) for count in (40, 15, 15)]
+        ours, (synthetic, subset, unused) = images_to_distances(*sets), (part.reshape(len(part), 30) for part in sets)
+        to_subset, to_unused = (cdist(synthetic, part) / np.sqrt(30) for part in (subset, unused))
+        np.testing.assert_allclose(ours.to_subset, to_subset.min(axis=1), rtol=1e-4)
+        np.testing.assert_allclose(ours.to_unused, to_unused.min(axis=1), rtol=1e-4)
+        np.testing.assert_array_equal(ours.nearest_real, to_subset.argmin(axis=1))
+        np.testing.assert_array_equal(ours.nearest_unused, to_unused.argmin(axis=1))
+        expected = (cdist(unused, subset) / np.sqrt(30)).min(axis=1)
+        np.testing.assert_allclose(ours.unused_to_subset, expected, rtol=1e-4)
 
     def test_distances_are_root_mean_squares(self) -> None:
         black, white = np.zeros((1, 1, 4, 4), np.uint8), np.full((1, 1, 4, 4), 255, np.uint8)
@@ -209,6 +305,9 @@ class TestMemorisation:
         assert found["real"].tolist() == [123, 321]
         assert found["distance"].max() < 1e-3
         assert len(result.suspects) == 5
+        posed, unused = (images_to_pose(part).reshape(len(part), -1) for part in (synthetic, digits[400:800]))
+        nearest = cdist(posed, unused).argmin(axis=1)
+        assert result.suspects["unused"].tolist() == nearest[result.suspects["synthetic"]].tolist()
         assert result.suspects["ratio"].is_monotonic_increasing
 
     def test_a_shifted_copy_is_found(self, digits: Pixels) -> None:
@@ -238,6 +337,76 @@ class TestMemorisation:
             images_to_memorisation(digits[:5], digits[10:20], digits[19:29])
         with pytest.raises(InputError, match="0 synthetic"):
             images_to_memorisation(digits[:0], digits[10:20], digits[20:30])
+
+
+class TestCopying:
+    """C_T of Meehan et al. 2020."""
+
+    def test_one_cell_by_hand(self) -> None:
+        # To the nearest of 0 and 10: synthetic 1 and 2, unused 1.5, 3 and 4. Of six pairs one is larger: U = 1.
+        synthetic, training, unused = (np.array(part)[:, None] for part in ([1.0, 8.0], [0.0, 10.0], [1.5, 7.0, 4.0]))
+        one = tuple(np.zeros(len(part), int) for part in (synthetic, training, unused))
+        expected = (1 - 3 + 0.5) / np.sqrt(2 * 3 * 6 / 12)
+        assert images_to_copying((synthetic, training, unused), one) == pytest.approx(expected)
+
+    def test_cells_by_hand(self) -> None:
+        synthetic = np.array([1.0, 8.0, 100.0])[:, None]
+        training, unused = np.array([0.0, 10.0, 99.0])[:, None], np.array([1.5, 7.0, 4.0, 99.5, 50.0])[:, None]
+        cells = (np.array([0, 0, 1]), np.array([0, 0, 1]), np.array([0, 0, 0, 1, 2]))  # cell 2 has an unused image only
+        first = (1 - 3 + 0.5) / np.sqrt(2 * 3 * 6 / 12)
+        second = (1 - 0.5 + 0.5) / np.sqrt(1 * 1 * 3 / 12)  # 1 away against 0.5
+        c_t = images_to_copying((synthetic, training, unused), cells)
+        assert c_t == pytest.approx((3 * first + 1 * second) / 4)
+        assert np.isnan(images_to_copying((synthetic, training, unused), (cells[0] + 7, cells[1], cells[2])))
+
+    def test_follows_the_papers_definition(self, rng: np.random.Generator) -> None:
+        sets = synthetic, training, unused = [rng.normal(size=(count, 3)) for count in (200, 40, 60)]
+        cells = of_synthetic, of_training, of_unused = [rng.integers(0, 4, len(part)) for part in sets]
+        total = 0.0
+        for cell in range(4):
+            reference = training[of_training == cell]
+            q, p = (
+                cdist(part[of == cell], reference).min(axis=1)
+                for part, of in ((synthetic, of_synthetic), (unused, of_unused))
+            )
+            u = stats.mannwhitneyu(q, p, alternative="less").statistic
+            z = (u - (len(q) * len(p) / 2 - 0.5)) / np.sqrt(len(q) * len(p) * (len(q) + len(p) + 1) / 12)
+            total += z * len(p) / len(unused)
+        assert images_to_copying(tuple(sets), tuple(cells)) == pytest.approx(total, rel=1e-9)
+
+    @pytest.mark.parametrize(("n", "m", "shift"), [(30, 50, 0.0), (200, 20, -0.5), (40, 40, 0.7)])
+    def test_z_gives_scipys_p(self, rng: np.random.Generator, n: int, m: int, shift: float) -> None:
+        a, b = rng.normal(shift, 1, n), rng.normal(size=m)
+        expected = stats.mannwhitneyu(a, b, alternative="less", method="asymptotic", use_continuity=True).pvalue
+        assert stats.norm.cdf(distances_to_z(a, b)) == pytest.approx(expected, rel=1e-9)
+
+    def test_ties_count_half(self) -> None:
+        a, b = np.array([1.0, 2.0, 3.0]), np.array([1.0, 4.0])  # 2 and 3 exceed 1, 1 equals it, 4 exceeds all
+        assert stats.mannwhitneyu(a, b).statistic == 2.5
+        assert distances_to_z(a, b) == pytest.approx((2.5 - 3 + 0.5) / np.sqrt(3))
+
+    def test_fresh_images_are_normal_around_zero(self, rng: np.random.Generator) -> None:
+        cells = tuple(np.arange(count) % 4 for count in (400, 80, 80))
+        values = [
+            images_to_copying(tuple(rng.normal(size=(len(of), 5)) for of in cells), cells)  # type: ignore[arg-type]
+            for _ in range(200)
+        ]
+        assert abs(np.mean(values)) < 0.15
+        assert np.std(values) == pytest.approx(0.5, abs=0.1)  # 1 / sqrt(4 cells)
+
+    def test_moved_copies_show_in_the_common_pose_beside_the_control(
+        self, digits: Pixels, rng: np.random.Generator
+    ) -> None:
+        digits = rng.permutation(digits)  # MNIST's own order is no chance one: writers come in runs
+        fresh = images_to_memorisation(digits[800:], digits[:400], digits[400:800]).numbers
+        copies = digits[800:].copy()
+        copies[:140] = moved(digits[:140], rng)  # one in five
+        copied = images_to_memorisation(copies, digits[:400], digits[400:800]).numbers
+        for view in ("pixel", "pose"):
+            assert abs(fresh[view]["c_t"]) < 3
+            assert min(fresh[view]["c_t_unused"], copied[view]["c_t_unused"]) > -3
+        assert copied["pose"]["c_t"] < fresh["pose"]["c_t"] - 4
+        assert copied["pose"]["c_t"] < -4 < copied["pose"]["c_t_unused"]
 
 
 class TestPose:

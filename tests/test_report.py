@@ -32,7 +32,7 @@ from pipeline.report.dataset import class_counts
 from pipeline.report.effort import budget_to_efforts, is_equal
 from pipeline.report.page import _delta_panels, write
 from pipeline.report.study import load_study
-from pipeline.report.tables import print_table
+from pipeline.report.tables import classes_to_heat, print_table
 from pipeline.report.words import copying, duration, regime, signed, typeset, warnings
 from pipeline.split import Split
 
@@ -208,24 +208,33 @@ def make_gan(
 
 def make_quality(folder: Path, train: LabelledImages, drawn: NDArray[np.int64], rng: np.random.Generator) -> None:
     folder.mkdir(parents=True)
-    rows, agreement = [], []
+    rows, by_class = [], []
     for r in range(len(drawn)):
         row = {"replicate": r, "agreement": 90 + rng.random(), "frechet": 3 + rng.random(), "frechet_floor": 0.4}
+        row |= {"kid": 5 + rng.random(), "kid_floor": -0.02}
         row |= {"precision": 0.8, "recall": 0.7, "density": 0.9, "coverage": 0.75, "spread": 0.44, "spread_real": 0.47}
         for view in ("pose", "pixel"):
             row |= {
                 f"{view}_closer_to_subset": 0.54 + 0.02 * rng.random(),
                 f"{view}_near_copies": 70,
                 f"{view}_near_unused": 52,
+                f"{view}_c_t": -2 + rng.random(),
+                f"{view}_c_t_unused": -0.5,
             }
         rows.append(row | {"exact_copies": 0})
-        agreement += [[r, name, 500, 85 + 15 * rng.random()] for name in train.classes]
+        by_class += [[r, name, 500, 85 + 15 * rng.random(), 9, -0.1, 0.8, 0.6, 0.9, 0.95] for name in train.classes]
     pd.DataFrame(rows).to_csv(folder / "quality.csv", index=False)
-    make_history(folder / "agreement.csv", ["replicate", "class", "synthetic", "agreement"], agreement)
+    header = ["replicate", "class", "synthetic", "agreement", "kid", "kid_floor", "precision", "recall"]
+    make_history(folder / "classes.csv", [*header, "precision_real", "recall_real"], by_class)
     pairs = train.pixels[drawn[0][:16]]
     distance = np.linspace(0.03, 0.09, len(pairs))
     images.save_arrays(
-        folder / "suspects.npz", synthetic=pairs[::-1], real=pairs, distance=distance, distance_unused=2 * distance
+        folder / "suspects.npz",
+        synthetic=pairs[::-1],
+        real=pairs,
+        unused=pairs[::-1],
+        distance=distance,
+        distance_unused=2 * distance,
     )
 
 
@@ -552,6 +561,50 @@ def test_copying_in_words(study: tuple[Path, dict[str, Any]], share: float, answ
     assert said.startswith(answer)
     assert ("were copies" in sentences[0]) == ("lean" in answer)
     assert sentences[-1] == "0 of 20,000 synthetic images equal a training image exactly."
+
+
+@pytest.mark.parametrize(
+    ("c_t", "control", "reading"),
+    [
+        (-2.0, -1.9, "The difference, -0.1, is no more than chance gives (±0.4)."),  # 2 sqrt(2 / 10 classes / 4 GANs)
+        (2.0, 3.0, "The difference, -1.0, is a lean towards the training images, more than chance gives (±0.4)."),
+        (0.5, -0.5, "The difference, +1.0, is no copying, but more than chance gives (±0.4)."),
+        (np.nan, 0.1, "was not measured."),
+    ],
+)
+def test_data_copying_is_read_beside_its_control(
+    study: tuple[Path, dict[str, Any]], c_t: float, control: float, reading: str
+) -> None:
+    budget = load_study(study[0], [5], study[1]).budgets[0]
+    quality = budget.quality.assign(pose_c_t=c_t, pose_c_t_unused=control)
+    _, sentences = copying(replace(budget, quality=quality))
+    (said,) = [sentence for sentence in sentences if sentence.startswith("C_T (Meehan et al. 2020)")]
+    assert said.endswith(reading)
+
+
+def test_quality_by_class_stands_beside_what_real_images_get(study: tuple[Path, dict[str, Any]]) -> None:
+    loaded = load_study(study[0], [5], study[1])
+    by_class = loaded.budgets[0].by_class.astype({"kid": float})
+    seven = by_class["class"] == "7"
+    by_class.loc[seven, ["kid", "recall"]] = [[18.0, 0.1 + 0.1 * r] for r in range(4)]
+    by_class.loc[by_class["class"] == "3", "kid"] = np.nan
+    table = classes_to_heat(loaded, replace(loaded.budgets[0], by_class=by_class))
+    rows = dict(table.rows)
+    assert table.columns == ["KID", "KID, real", "precision", "precision, real", "recall", "recall, real"]
+    assert [cell.text for cell in rows["7"]] == ["18.0", "-0.1", "0.80", "0.90", "0.25", "0.95"]
+    assert [cell.heat for cell in rows["7"]] == [-1.0, 0, -0.1, 0, -0.7, 0]
+    assert rows["0"][0].heat == -0.5 and (rows["3"][0].text, rows["3"][0].heat) == ("–", 0)
+
+
+def test_suspects_stand_beside_a_training_and_an_unseen_image(study: tuple[Path, dict[str, Any]], html: str) -> None:
+    shown = section(html, "copies")
+    assert shown.count("<figcaption>trained 0.030, unseen 0.060</figcaption>") == 1
+    source = re.findall(r'<img src="data:image/png;base64,([^"]*)"', shown)[0]
+    arrays = images.load_arrays(study[0] / "artifacts/quality/5/suspects.npz")
+    with Image.open(io.BytesIO(base64.b64decode(source))) as image:
+        pixels = np.asarray(image.convert("L"))[::2, ::2]
+    for place, name in enumerate(("synthetic", "real", "unused")):
+        assert np.array_equal(pixels[:, place * 29 : place * 29 + 28], arrays[name][0, 0])
 
 
 def test_report_needs_no_torch() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +15,9 @@ from pipeline.classifier.network import FEATURES, Classifier, images_to_features
 from pipeline.config import require
 from pipeline.images import LabelledImages
 from pipeline.quality.agreement import labels_to_agreement
-from pipeline.quality.coverage import features_to_coverage
+from pipeline.quality.coverage import features_to_class_coverage, features_to_coverage
 from pipeline.quality.fidelity import features_to_fidelity
+from pipeline.quality.kernel import features_to_class_kernel, features_to_kernel
 from pipeline.quality.memorisation import images_to_memorisation
 from pipeline.quality.spread import images_to_spread
 from pipeline.seeds import derive
@@ -23,8 +25,9 @@ from pipeline.seeds import derive
 
 @dataclass(frozen=True)
 class AssessConfig:
-    """Section `assess`. images: of each kind in the Fréchet distance and in precision, recall, density and coverage.
-    neighbours: k of the latter four. suspects: most suspicious digits kept, of each replicate.
+    """Section `assess`. images: of each kind in the Fréchet and kernel distances and in precision, recall, density and
+    coverage, overall and by class. neighbours: k of the latter four. suspects: most suspicious digits kept, of each
+    replicate.
     """
 
     images: int
@@ -42,16 +45,19 @@ class Assessment:
     """Of one replicate.
 
     numbers: agreement (percent that the oracle reads as their label); frechet and frechet_floor (NaN if images are too
-    few); precision, recall, density, coverage; spread and spread_real; for the views pose and pixel closer_to_subset,
-    near_copies and near_unused; exact_copies. agreement: of each class. synthetic, real: uint8 (K, C, H, W), the most
-    suspicious digits and the nearest image of the real subset, with `distance` to it and `distance_unused` to the
-    nearest image that the GAN never saw (K,).
+    few); kid and kid_floor; precision, recall, density, coverage; spread and spread_real; for the views pose and pixel
+    closer_to_subset, near_copies, near_unused, c_t and c_t_unused; exact_copies. classes: a row a class, with synthetic
+    (how many images), agreement, kid, kid_floor, precision, recall, and precision_real, recall_real of real images
+    against real ones (NaN where images are too few). synthetic, real, unused: uint8 (K, C, H, W), the most suspicious
+    digits, the nearest image of the real subset, with `distance` to it (K,), and the nearest of as many images that the
+    GAN never saw, with `distance_unused` to it (K,).
     """
 
     numbers: dict[str, float]
-    agreement: pd.DataFrame
+    classes: pd.DataFrame
     synthetic: NDArray[np.uint8]
     real: NDArray[np.uint8]
+    unused: NDArray[np.uint8]
     distance: NDArray[np.float64]
     distance_unused: NDArray[np.float64]
 
@@ -85,7 +91,9 @@ def images_to_assessment(
         numbers |= {"frechet": fidelity["frechet"], "frechet_floor": fidelity["frechet_floor"]}
     else:
         numbers |= {"frechet": float("nan"), "frechet_floor": float("nan")}
+    numbers |= features_to_kernel(*features)
     numbers |= features_to_coverage(features[1], features[0], config.neighbours)
+    by_class = _features_to_classes(features, fakes.labels, synthetic.classes, config.neighbours)
     numbers["spread"] = images_to_spread(synthetic.pixels, synthetic.labels, classes).mean
     numbers["spread_real"] = images_to_spread(subset.pixels, subset.labels, classes).mean
 
@@ -93,20 +101,39 @@ def images_to_assessment(
     fair = min(_smallest_class(subset), _smallest_class(unseen))
     trained_on = subset.subset(class_rounds(subset.labels, fair, derive(seed, "trained on")))
     controls = unseen.subset(class_rounds(unseen.labels, fair, derive(seed, "controls")))
-    memory = images_to_memorisation(synthetic.pixels, trained_on.pixels, controls.pixels, config.suspects)
+    # Classes as the cells of C_T: a conditional GAN copies class by class, and every class has images of each kind,
+    # which k-means on a few hundred images does not promise.
+    cells = (synthetic.labels, trained_on.labels, controls.labels)
+    memory = images_to_memorisation(synthetic.pixels, trained_on.pixels, controls.pixels, config.suspects, cells)
     for view in ("pose", "pixel"):
-        for name in ("closer_to_subset", "near_copies", "near_unused"):
+        for name in ("closer_to_subset", "near_copies", "near_unused", "c_t", "c_t_unused"):
             numbers[f"{view}_{name}"] = memory.numbers[view][name]
     numbers["exact_copies"] = memory.numbers["exact"]["copies"]
     suspects = memory.suspects
     return Assessment(
         numbers,
-        agreement,
+        agreement.join(by_class.drop(columns="class")),
         synthetic.pixels[suspects["synthetic"]],
         trained_on.pixels[suspects["real"]],
+        controls.pixels[suspects["unused"]],
         suspects["distance"].to_numpy(),
         suspects["distance_unused"].to_numpy(),
     )
+
+
+def _features_to_classes(
+    features: list[NDArray[np.float64]], labels: NDArray[np.int64], classes: Sequence[str], neighbours: int
+) -> pd.DataFrame:
+    """Kernel distance, precision and recall within each class, and what real images get in place of synthetic ones.
+
+    features: of synthetic, of unused and of other unused images, (N, D) each; labels: (N,), of all three.
+    """
+    synthetic, unused, others = features
+    table = features_to_class_kernel(synthetic, unused, others, labels, classes)
+    for kind, suffix in ((synthetic, ""), (others, "_real")):
+        coverage = features_to_class_coverage(unused, labels, kind, labels, classes, neighbours)
+        table = table.assign(**{f"{name}{suffix}": coverage[name] for name in ("precision", "recall")})
+    return table
 
 
 def _smallest_class(images: LabelledImages) -> int:

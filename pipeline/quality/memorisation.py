@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances_argmin_min
 
 from pipeline.errors import InputError
+from pipeline.quality.copying import Cells, images_to_copying
 from pipeline.quality.pose import images_to_pose
 
 NEAR_PERCENTILE = 1.0
@@ -42,6 +43,7 @@ class Distances:
     to_unused: NDArray[np.float64]  # (N,)
     unused_to_subset: NDArray[np.float64]  # (M,)
     nearest_real: NDArray[np.intp]  # (N,), index into the subset
+    nearest_unused: NDArray[np.intp]  # (N,), index into the unused images
 
     @property
     def ratio(self) -> NDArray[np.float64]:
@@ -51,13 +53,19 @@ class Distances:
 
 
 def images_to_memorisation(
-    synthetic: NDArray[np.uint8], subset: NDArray[np.uint8], unused: NDArray[np.uint8], suspects: int = 16
+    synthetic: NDArray[np.uint8],
+    subset: NDArray[np.uint8],
+    unused: NDArray[np.uint8],
+    suspects: int = 16,
+    cells: Cells | None = None,
 ) -> Memorisation:
     """Compare synthetic images with the real subset that trained their generator and with as many unused real images.
 
     All uint8 (N, C, H, W); `subset` and `unused` disjoint, equally large and with the same number of images a class.
+    cells: of the synthetic, subset and unused images, for C_T; without them there is but one cell.
 
-    numbers["pixel"] and numbers["pose"] are what `distances_to_numbers` says of that view. numbers["exact"] holds
+    numbers["pixel"] and numbers["pose"] are what `distances_to_numbers` says of that view, with `c_t` (copying.py) and
+    `c_t_unused`: the same with subset and unused images changing places, which no copying lowers. numbers["exact"] has
     `copies`: how many synthetic images equal one of the subset in every pixel. suspects: `distances_to_suspects` in the
     common pose.
 
@@ -73,17 +81,19 @@ def images_to_memorisation(
         raise InputError(f"{shared} of the unused images are in the real subset, too; they must be disjoint")
 
     sets = (synthetic, subset, unused)
-    pixel = images_to_distances(*(np.divide(images, 255, dtype=np.float32) for images in sets))
-    pose = images_to_distances(*(images_to_pose(images) for images in sets))
-    copies = sum(image.tobytes() in of_subset for image in synthetic)
-    return Memorisation(
-        {
-            "pixel": distances_to_numbers(pixel),
-            "pose": distances_to_numbers(pose),
-            "exact": {"copies": float(copies)},
-        },
-        distances_to_suspects(pose, suspects),
-    )
+    cells_synthetic, cells_subset, cells_unused = cells or tuple(np.zeros(len(images), np.int64) for images in sets)
+    views = {
+        "pixel": [np.divide(images, 255, dtype=np.float32) for images in sets],
+        "pose": [images_to_pose(images) for images in sets],
+    }
+    distances = {view: images_to_distances(*seen) for view, seen in views.items()}
+    numbers = {"exact": {"copies": float(sum(image.tobytes() in of_subset for image in synthetic))}}
+    for view, (ours, theirs, fresh) in views.items():
+        numbers[view] = distances_to_numbers(distances[view]) | {
+            "c_t": images_to_copying((ours, theirs, fresh), (cells_synthetic, cells_subset, cells_unused)),
+            "c_t_unused": images_to_copying((ours, fresh, theirs), (cells_synthetic, cells_unused, cells_subset)),
+        }
+    return Memorisation(numbers, distances_to_suspects(distances["pose"], suspects))
 
 
 def images_to_distances(
@@ -93,10 +103,14 @@ def images_to_distances(
     flat, flat_subset, flat_unused = (images.reshape(len(images), -1) for images in (synthetic, subset, unused))
     pixels = flat.shape[1]
     nearest_real, to_subset = pairwise_distances_argmin_min(flat, flat_subset)
-    _, to_unused = pairwise_distances_argmin_min(flat, flat_unused)
+    nearest_unused, to_unused = pairwise_distances_argmin_min(flat, flat_unused)
     _, unused_to_subset = pairwise_distances_argmin_min(flat_unused, flat_subset)
     return Distances(
-        to_subset / np.sqrt(pixels), to_unused / np.sqrt(pixels), unused_to_subset / np.sqrt(pixels), nearest_real
+        to_subset / np.sqrt(pixels),
+        to_unused / np.sqrt(pixels),
+        unused_to_subset / np.sqrt(pixels),
+        nearest_real,
+        nearest_unused,
     )
 
 
@@ -128,13 +142,15 @@ def distances_to_numbers(distances: Distances) -> dict[str, float]:
 def distances_to_suspects(distances: Distances, count: int) -> pd.DataFrame:
     """The `count` synthetic images of smallest ratio, most suspicious first.
 
-    Columns: synthetic and real (indices into the synthetic images and the subset), distance, distance_unused, ratio.
+    Columns: synthetic, real and unused (indices into the synthetic images, the subset and the unused images), distance,
+    distance_unused, ratio.
     """
     worst = np.argsort(distances.ratio, kind="stable")[:count]
     return pd.DataFrame(
         {
             "synthetic": worst,
             "real": distances.nearest_real[worst],
+            "unused": distances.nearest_unused[worst],
             "distance": distances.to_subset[worst],
             "distance_unused": distances.to_unused[worst],
             "ratio": distances.ratio[worst],

@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from pipeline.comparison import Contrast
-from pipeline.report import charts, curves, dataset, effort, pictures, tables, words
+from pipeline.report import charts, curves, dataset, effort, pictures, predictors, tables, words
 from pipeline.report.study import Budget, Study, load_study
 from pipeline.report.summary import study_to_summary
 from pipeline.report.theme import MARKS, Picture
@@ -65,6 +65,7 @@ def study_to_page(study: Study) -> str:
         trends=[charts.delta_trend(study), charts.accuracy_trend(study)] if several else [],
         data=_data(study),
         quality=tables.quality_to_text(study),
+        predictors=predictors.study_to_predictors(study),
         budgets=[_budget(study, budget) for budget in study.budgets],
         oracle_curve=curves.oracle_curve(study.oracle_history),
         params=_flat_sections(study.params),
@@ -179,6 +180,7 @@ def _budget(study: Study, budget: Budget) -> dict[str, Any]:
         "copying_sentences": sentences,
         "suspects": _suspects(budget),
         "agreement": tables.agreement_to_heat(study, budget),
+        "by_class": tables.classes_to_heat(study, budget),
         "quality": tables.budget_quality_to_text(budget),
         "recalls": tables.recalls_to_heat(study, budget.size),
         "gan_curves": curves.gan_curves(budget),
@@ -190,13 +192,14 @@ def _budget(study: Study, budget: Budget) -> dict[str, Any]:
 
 
 def _suspects(budget: Budget) -> list[tuple[Picture, float, float]]:
-    """The pairs most like a copy and its original: picture, distance to the original, distance to an unused image."""
+    """Images most like copies, each beside the nearest training and the nearest unseen image: picture, distances."""
     arrays = budget.suspects
-    pairs = zip(arrays["synthetic"], arrays["real"], arrays["distance"], arrays["distance_unused"], strict=True)
-    alt = "A synthetic image, and the training image nearest to it"
+    alt = "A synthetic image, the training image nearest to it, and the unseen real image nearest to it"
     return [
-        (pictures.strip(np.stack([synthetic, real]), alt), float(distance), float(unused))
-        for synthetic, real, distance, unused in pairs
+        (pictures.strip(np.stack(trio), alt), float(distance), float(unused))
+        for *trio, distance, unused in zip(
+            *(arrays[name] for name in ("synthetic", "real", "unused", "distance", "distance_unused")), strict=True
+        )
     ]
 
 

@@ -34,7 +34,8 @@ class Budget:
 
     size: real images a class. split: budget, replicates, asked, digests. real, synthetic: of replicate 0.
     development: how many training images no study draws. health: one entry a replicate. grids: (step, PNG) of
-    replicate 0's GAN while it trained. suspects: arrays synthetic, real (K, C, H, W), distance, distance_unused (K,).
+    replicate 0's GAN while it trained. quality: a row a replicate; by_class: a row a replicate and class. suspects:
+    arrays synthetic, real, unused (K, C, H, W), distance, distance_unused (K,).
     film: the animated PNG of these, if there is one. classifier_history: stage, arm, replicate, step, loss.
     arms: what each arm was made of, by name.
     """
@@ -49,7 +50,7 @@ class Budget:
     grids: list[tuple[int, bytes]]
     film: bytes | None
     quality: pd.DataFrame
-    agreement: pd.DataFrame
+    by_class: pd.DataFrame
     suspects: dict[str, NDArray[Any]]
     classifier_history: pd.DataFrame
     arms: dict[str, dict[str, Any]]
@@ -129,7 +130,7 @@ def _load_budget(artifacts: Path, budget: int, train: LabelledImages) -> Budget:
         grids=[(step, _picture(gan / f"grids/replicate-0-step-{step:06d}.png")) for step in steps],
         film=_picture(film) if film.exists() else None,
         quality=_table(artifacts / f"quality/{budget}/quality.csv"),
-        agreement=_table(artifacts / f"quality/{budget}/agreement.csv"),
+        by_class=_table(artifacts / f"quality/{budget}/classes.csv"),
         suspects=load_arrays(artifacts / f"quality/{budget}/suspects.npz"),
         classifier_history=pd.concat(
             [

@@ -34,9 +34,10 @@ def study_to_summary(study: Study) -> str:
 
 def _quality(budget: Budget) -> str:
     quality = budget.quality
-    agreement, distance, coverage = (spread_out(quality[name]) for name in ("agreement", "frechet", "coverage"))
+    names = ("agreement", "frechet", "kid", "coverage")
+    agreement, distance, kernel, coverage = (spread_out(quality[name]) for name in names)
     return (
         f"At {budget.size} real images a class, mean over replicates (least to most): label agreement {agreement} %, "
-        f"Fréchet distance {distance} (real to real: {number(quality['frechet_floor'].mean())}), coverage {coverage}. "
-        f"{copying(budget)[0]}."
+        f"Fréchet distance {distance} (real to real: {number(quality['frechet_floor'].mean())}), kernel distance (KID) "
+        f"{kernel} (real to real: {number(quality['kid_floor'].mean())}), coverage {coverage}. {copying(budget)[0]}."
     )

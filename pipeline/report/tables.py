@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,7 +132,7 @@ def _cell(value: Any, scale: float, decimals: int) -> Cell:
 
 def agreement_to_heat(study: Study, budget: Budget) -> HeatTable:
     """A row a class: percent of synthetic images whose label the oracle agrees with, mean and every replicate."""
-    table = budget.agreement.pivot(index="class", columns="replicate", values="agreement").loc[study.classes]
+    table = budget.by_class.pivot(index="class", columns="replicate", values="agreement").loc[study.classes]
     table.insert(0, "mean", table.mean(axis=1))
     scale = max(100 - table.min().min(), 1)
     rows = [
@@ -139,6 +140,23 @@ def agreement_to_heat(study: Study, budget: Budget) -> HeatTable:
         for name, values in zip(table.index, table.to_numpy().tolist(), strict=True)
     ]
     return HeatTable(["mean", *(f"replicate {column}" for column in table.columns[1:])], rows)
+
+
+def classes_to_heat(study: Study, budget: Budget) -> HeatTable:
+    """A row a class, means over replicates: kernel distance, precision and recall, each beside what real images get."""
+    means = budget.by_class.groupby("class").mean(numeric_only=True).loc[study.classes]
+    farthest = max(means["kid"].max(), 1e-9)
+    rows = []
+    for name, row in means.iterrows():
+        cells = [Cell(number(row["kid"], 1), 0 if pd.isna(row["kid"]) else round(-max(row["kid"], 0) / farthest, 3))]
+        cells.append(Cell(number(row["kid_floor"], 1), 0))
+        for share in ("precision", "recall"):
+            real = row[f"{share}_real"]
+            heat = _cell(row[share] - real, 1, 2).heat
+            cells += [Cell(number(row[share]), heat), Cell(number(real), 0)]
+        rows.append((str(name), cells))
+    columns = [label for measure in ("KID", "precision", "recall") for label in (measure, f"{measure}, real")]
+    return HeatTable(columns, rows)
 
 
 def quality_to_text(study: Study) -> pd.DataFrame:
@@ -149,6 +167,9 @@ def quality_to_text(study: Study) -> pd.DataFrame:
          "is what it reaches on real test images)"),
         ("Fréchet distance", "frechet", 2, "to real images the GAN did not see; lower is closer"),
         ("– the same, real to real", "frechet_floor", 2, "its floor: what a perfect generator would get"),
+        ("kernel distance (KID)", "kid", 2, "the same question, answered without the Fréchet distance's bias for few "
+         "images; lower is closer"),
+        ("– the same, real to real", "kid_floor", 2, "its floor: 0 but for noise, which may fall below"),
         ("precision", "precision", 2, "share of synthetic images that lie among real ones; best is 1"),
         ("recall", "recall", 2, "share of real images that lie among synthetic ones; best is 1"),
         ("density", "density", 2, "how deep among real ones the synthetic images lie; real ones get about 1"),
@@ -171,4 +192,7 @@ def quality_to_text(study: Study) -> pd.DataFrame:
 def budget_quality_to_text(budget: Budget) -> pd.DataFrame:
     """Every number of the quality table, a row a replicate."""
     text = budget.quality.map(lambda value: number(value, 0 if float(value).is_integer() else 3))
-    return text.rename(columns=lambda name: str(name).replace("_", " "))
+    names = {"_": " ", "c t": "C_T", "kid": "KID", "frechet": "Fréchet"}
+    return text.rename(
+        columns=lambda name: functools.reduce(lambda said, old: said.replace(old, names[old]), names, name)
+    )

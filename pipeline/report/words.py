@@ -138,7 +138,7 @@ def _ill(entry: Mapping[str, Any]) -> str:
 def copying(budget: Budget) -> tuple[str, list[str]]:
     """Does the GAN copy? An answer in a few words, and the numbers behind it in sentences."""
     share, replicates = budget.quality["pose_closer_to_subset"], len(budget.quality)
-    images = budget.agreement.groupby("replicate")["synthetic"].sum().mean()
+    images = budget.by_class.groupby("replicate")["synthetic"].sum().mean()
     noise = 2 * max(SHARE_NOISE, share.std() if replicates > 1 else 0) / math.sqrt(replicates)
     excess = max(0.0, 2 * share.mean() - 1)
     if math.isnan(share.mean()):
@@ -166,7 +166,32 @@ def copying(budget: Budget) -> tuple[str, list[str]]:
         f"to an unused image, which nothing can be copied from, {number(unused, 1)} %. Only the difference, "
         f"{signed(near - unused, 1)} points, speaks of copying."
     )
+    sentences.append(_data_copying(budget))
     sentences.append(
         f"{number(exact, 0)} of {number(images * replicates, 0)} synthetic images equal a training image exactly."
     )
     return answer, sentences
+
+
+def _data_copying(budget: Budget) -> str:
+    """C_T beside its control, and whether their difference is more than chance."""
+    quality = budget.quality
+    gap = (quality["pose_c_t"] - quality["pose_c_t_unused"]).mean()
+    # Either is a mean over classes of z-scores, so of variance 1 / classes; their noise is shared in part at most.
+    noise = 2 * math.sqrt(2 / budget.by_class["class"].nunique() / len(quality))
+    if math.isnan(gap):
+        return "C_T (Meehan et al. 2020) was not measured."
+    if gap < -noise:
+        reading = "a lean towards the training images, more than chance gives"
+    elif gap > noise:
+        reading = "no copying, but more than chance gives"
+    else:
+        reading = "no more than chance gives"
+    return (
+        "C_T (Meehan et al. 2020) asks, class by class, whether synthetic images lie nearer to the training images "
+        f"than fresh real ones do: {spread_out(quality['pose_c_t'], 1)} in a common pose, "
+        f"{spread_out(quality['pixel_c_t'], 1)} pixel by pixel. Far below 0 they are copies or too plain, far above 0 "
+        "unlike real images. Only copies lie far below the control, with training and unseen images changing places: "
+        f"{spread_out(quality['pose_c_t_unused'], 1)} in a common pose. The difference, {signed(gap, 1)}, is {reading} "
+        f"(±{number(noise, 1)})."
+    )

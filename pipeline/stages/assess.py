@@ -42,12 +42,12 @@ def assess(stage: Stage) -> None:
     with whole_folder(stage.path("quality")) as folder:
         numbers = pd.DataFrame([result.numbers for result in results])
         write_csv(folder / "quality.csv", numbers.rename_axis("replicate").reset_index())
-        agreement = pd.concat({number: result.agreement for number, result in enumerate(results)}, names=["replicate"])
-        write_csv(folder / "agreement.csv", agreement.reset_index("replicate"))
+        classes = pd.concat({number: result.classes for number, result in enumerate(results)}, names=["replicate"])
+        write_csv(folder / "classes.csv", classes.reset_index("replicate"))
         # The most suspicious of all replicates first.
         ratio = np.concatenate([result.distance / np.maximum(result.distance_unused, 1e-12) for result in results])
         order = np.argsort(ratio, kind="stable")[: config.suspects]
-        names = ("synthetic", "real", "distance", "distance_unused")
+        names = ("synthetic", "real", "unused", "distance", "distance_unused")
         arrays = {name: np.concatenate([getattr(result, name) for result in results])[order] for name in names}
         save_arrays(folder / "suspects.npz", **arrays)
 
