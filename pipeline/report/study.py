@@ -15,6 +15,8 @@ from pipeline.comparison import CompareConfig
 from pipeline.config import from_mapping
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages, load, load_arrays
+from pipeline.ledger import ACCURACIES, LEDGER, Reuse, accuracies_to_key, count, read_ledger
+from pipeline.report.rates import RATES
 
 T = TypeVar("T")
 
@@ -52,6 +54,7 @@ class Study:
     """A finished study.
 
     train: all training images. runs: (name, record) of every stage that made an artifact, in the order of the pipeline.
+    reuse: of the test set, None where there is no ledger. rates: what docs/rates.csv holds, if it is there.
     """
 
     params: Mapping[str, Any]
@@ -66,6 +69,8 @@ class Study:
     oracle_history: pd.DataFrame
     budgets: list[Budget]
     runs: list[tuple[str, dict[str, Any]]]
+    reuse: Reuse | None
+    rates: pd.DataFrame | None
 
     @property
     def classes(self) -> list[str]:
@@ -97,7 +102,15 @@ def load_study(root: Path, budgets: Sequence[int], params: Mapping[str, Any]) ->
         oracle_history=_table(artifacts / "oracle/history.csv"),
         budgets=parts,
         runs=[(name, _json(artifacts / f"runs/{name}.json")) for name in names],
+        reuse=_reuse(root, params["data"]),
+        rates=_table(root / RATES) if (root / RATES).exists() else None,
     )
+
+
+def _reuse(root: Path, data: Mapping[str, Any]) -> Reuse | None:
+    if not (root / LEDGER).exists():
+        return None
+    return count(read_ledger(root / LEDGER), data, accuracies_to_key(_read(root / ACCURACIES, Path.read_bytes)))
 
 
 def _load_budget(artifacts: Path, budget: int, train: LabelledImages) -> Budget:
