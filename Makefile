@@ -14,6 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: run test lint ui study serve stop clean
 
 run: $(VENV)/installed
+	python -m pipeline.openings
 	dvc repro
 	python -m pipeline.report
 

@@ -27,10 +27,12 @@ from pipeline.classifier.arms import ARMS, Arm
 from pipeline.config import from_mapping
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages
+from pipeline.ledger import COLUMNS, accuracies_to_key
 from pipeline.report import charts
 from pipeline.report.dataset import class_counts
 from pipeline.report.effort import budget_to_efforts, is_equal
-from pipeline.report.page import _delta_panels, write
+from pipeline.report.page import _delta_panels, study_to_page, write
+from pipeline.report.rates import RATE, params_to_settings
 from pipeline.report.study import load_study
 from pipeline.report.tables import classes_to_heat, print_table
 from pipeline.report.words import copying, duration, regime, signed, typeset, warnings
@@ -498,6 +500,68 @@ def test_unequal_effort_is_said(study: tuple[Path, dict[str, Any]]) -> None:
     assert (efforts["gan"].steps, efforts["gan"].seen, efforts["gan"].seconds) == (200, 12_800, 6.0)  # its own 30 ms
     assert efforts["real+gan"].seconds == 8.0 and efforts["real+gan"].shared  # its stage's mean
     assert not efforts["gan"].shared
+
+
+def test_the_learning_rate_check_is_shown_or_its_lack(study: tuple[Path, dict[str, Any]], html: str) -> None:
+    assert "Not checked: python -m benchmarks.development rates" in Page(section(html, "effort")).text  # no file here
+    loaded = load_study(study[0], [5], study[1])
+    settings = {key: value for key, value in params_to_settings(study[1]).items() if key != RATE}
+    rows = [
+        {
+            "budget": 5,
+            "seed": 1,
+            **settings,
+            "arm": arm,
+            "replicate": replicate,
+            "accuracy": accuracy + replicate,
+            RATE: rate,
+        }
+        for arm, accuracies in {"real": (90, 92), "real+gan": (94, 93)}.items()
+        for replicate in range(4)
+        for rate, accuracy in zip((0.01, 0.02), accuracies, strict=True)
+    ]
+    checked = replace(loaded, rates=pd.DataFrame(rows))
+    shown = Page(section(study_to_page(checked), "effort")).text
+    assert "on 4 subsets of the development part" in shown
+    assert "real 91.50 93.50 0.02 +2.00 ± 0.00" in shown and "real+gan 95.50 94.50 0.01 –" in shown
+    assert (
+        "real+gan over real: +4.00\u00a0points there with the shared rate, +2.00 with each arm at its own best" in shown
+    )
+    assert "a change of −2.00 ± 0.00" in shown
+    other = replace(checked, params=study[1] | {"gan": {"recipe": "dcgan", "steps": 7}})
+    shown = Page(section(study_to_page(other), "effort")).text
+    assert (
+        "does not cover these settings: it was measured with gan.recipe relativistic (here dcgan) and gan.steps "
+        in shown
+    )
+    assert "93.50" not in shown
+
+
+def test_openings_of_the_test_set_are_shown(study: tuple[Path, dict[str, Any]], html: str, tmp_path: Path) -> None:
+    assert "Not counted: python -m pipeline.openings does so." in Page(section(html, "reuse")).text  # no ledger here
+    root, params = shutil.copytree(study[0], tmp_path / "copy"), study[1]
+    primary = {"budget": 5, "arm": "real+gan", "reference": "real", "replicates": 4, "delta": 1.234}
+    row = (
+        dict.fromkeys(COLUMNS, 0)
+        | primary
+        | {"date": "2026-01-02 10:00", "commit": "abc", "data": "mnist", "part": "all"}
+    )
+    rows = [row | {"predictions": "one"}, row | {"predictions": "two", "part": "development"}]
+    (root / "docs").mkdir()
+    pd.DataFrame(rows).to_csv(root / "docs/openings.csv", index=False)
+    own = json.loads((root / "results/metrics.json").read_text())["primary"]
+    shown = Page(section(render(root, params), "reuse")).text
+    assert "the test set of mnist has been opened twice, this study among them; 1 trial on the development" in shown
+    assert "2026-01-02 10:00 abc 0 0 real+gan against real at 5 +1.23 " in shown
+    assert (
+        f"this study not in the ledger yet 20 relativistic real+gan against real at 5 {signed(own['delta'])} " in shown
+    )
+    rows.append(row | {"predictions": accuracies_to_key((root / "results/accuracies.csv").read_bytes())})
+    pd.DataFrame(rows).to_csv(root / "docs/openings.csv", index=False)
+    shown = Page(section(render(root, params), "reuse")).text
+    assert "has been opened twice, this study among them" in shown and "not in the ledger" not in shown
+    trial = params | {"data": params["data"] | {"part": "development"}}
+    assert "has been opened twice; 1 trial" in Page(section(render(root, trial), "reuse")).text
 
 
 def test_a_trial_on_the_development_part_says_so(study: tuple[Path, dict[str, Any]]) -> None:

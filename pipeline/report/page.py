@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from pipeline.comparison import Contrast
 from pipeline.report import charts, curves, dataset, effort, pictures, predictors, tables, words
+from pipeline.report.rates import rate_check
 from pipeline.report.study import Budget, Study, load_study
 from pipeline.report.summary import study_to_summary
 from pipeline.report.theme import MARKS, Picture
@@ -68,6 +69,7 @@ def study_to_page(study: Study) -> str:
         predictors=predictors.study_to_predictors(study),
         budgets=[_budget(study, budget) for budget in study.budgets],
         oracle_curve=curves.oracle_curve(study.oracle_history),
+        reuse=_reuse(study),
         params=_flat_sections(study.params),
         machines=_machines(study),
     )
@@ -150,6 +152,27 @@ def _effort(study: Study, budget: Budget) -> dict[str, Any]:
     }
 
 
+def _reuse(study: Study) -> dict[str, Any] | None:
+    """How often the test set was opened, a sentence and a table; None where nothing was counted."""
+    if study.reuse is None:
+        return None
+    trial = study.params["data"].get("part") == "development"
+    return {"sentence": words.openings(study.reuse, trial), "table": tables.openings_to_text(study, study.reuse)}
+
+
+def _rates(study: Study, budget: Budget) -> dict[str, Any] | None:
+    """The learning-rate check as far as it covers this budget; None where nothing was measured."""
+    if study.rates is None or study.rates.empty:
+        return None
+    check = rate_check(study.rates, study.params, budget.size)
+    return {
+        "covered": not check.differing,
+        "replicates": check.replicates,
+        "table": tables.rates_to_text(check),
+        "sentences": words.rates(check),
+    }
+
+
 def _budget(study: Study, budget: Budget) -> dict[str, Any]:
     """What the page shows of one budget."""
     copying, sentences = words.copying(budget)
@@ -187,6 +210,7 @@ def _budget(study: Study, budget: Budget) -> dict[str, Any]:
         "learning": _learning(study, budget),
         "healthy": sum(bool(entry["healthy"]) for entry in budget.health),
         "effort": _effort(study, budget),
+        "rates": _rates(study, budget),
         "classifier_curve": curves.classifier_curve(budget),
     }
 

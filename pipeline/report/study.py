@@ -14,6 +14,8 @@ from pipeline.comparison import CompareConfig
 from pipeline.config import from_mapping
 from pipeline.files import read_json, reading
 from pipeline.images import LabelledImages, load, load_arrays
+from pipeline.ledger import ACCURACIES, LEDGER, Reuse, accuracies_to_key, count, read_ledger
+from pipeline.report.rates import RATES
 
 STAGES = ("prepare", "train_oracle", "compare")
 BUDGET_STAGES = (
@@ -61,6 +63,7 @@ class Study:
     """A finished study.
 
     train: all training images. runs: (name, record) of every stage that made an artifact, in the order of the pipeline.
+    reuse: of the test set, None where there is no ledger. rates: what docs/rates.csv holds, if it is there.
     """
 
     params: Mapping[str, Any]
@@ -76,6 +79,8 @@ class Study:
     oracle_history: pd.DataFrame
     budgets: list[Budget]
     runs: list[tuple[str, dict[str, Any]]]
+    reuse: Reuse | None
+    rates: pd.DataFrame | None
 
     @property
     def classes(self) -> list[str]:
@@ -108,7 +113,15 @@ def load_study(root: Path, budgets: Sequence[int], params: Mapping[str, Any]) ->
         oracle_history=_table(artifacts / "oracle/history.csv"),
         budgets=parts,
         runs=[(name, read_json(artifacts / f"runs/{name}.json")) for name in names],
+        reuse=_reuse(root, params["data"]),
+        rates=_table(root / RATES) if (root / RATES).exists() else None,
     )
+
+
+def _reuse(root: Path, data: Mapping[str, Any]) -> Reuse | None:
+    if not (root / LEDGER).exists():
+        return None
+    return count(read_ledger(root / LEDGER), data, accuracies_to_key(_bytes(root / ACCURACIES)))
 
 
 def _load_budget(artifacts: Path, budget: int, train: LabelledImages) -> Budget:
@@ -127,8 +140,8 @@ def _load_budget(artifacts: Path, budget: int, train: LabelledImages) -> Budget:
         synthetic=load(artifacts / f"synthetic/{budget}/replicate-0.npz"),
         gan_history=history,
         health=read_json(gan / "health.json")["replicates"],
-        grids=[(step, _picture(gan / f"grids/replicate-0-step-{step:06d}.png")) for step in steps],
-        film=_picture(film) if film.exists() else None,
+        grids=[(step, _bytes(gan / f"grids/replicate-0-step-{step:06d}.png")) for step in steps],
+        film=_bytes(film) if film.exists() else None,
         quality=_table(artifacts / f"quality/{budget}/quality.csv"),
         by_class=_table(artifacts / f"quality/{budget}/classes.csv"),
         suspects=load_arrays(artifacts / f"quality/{budget}/suspects.npz"),
@@ -155,6 +168,6 @@ def _table(path: Path) -> pd.DataFrame:
         return table
 
 
-def _picture(path: Path) -> bytes:
+def _bytes(path: Path) -> bytes:
     with reading(path):
         return path.read_bytes()

@@ -8,8 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.ledger import Reuse
+from pipeline.report.rates import RateCheck
 from pipeline.report.study import Budget, Study
-from pipeline.report.words import between, number, signed, spread_out
+from pipeline.report.words import between, number, plus_minus, signed, spread_out
 
 HEADERS = ["images a class", "arm", "against", "delta, points", "interval", "verdict", "better in", "p", "accuracy, %"]
 
@@ -195,4 +197,38 @@ def budget_quality_to_text(budget: Budget) -> pd.DataFrame:
     names = {"_": " ", "c t": "C_T", "kid": "KID", "frechet": "Fréchet"}
     return text.rename(
         columns=lambda name: functools.reduce(lambda said, old: said.replace(old, names[old]), names, name)
+    )
+
+
+def rates_to_text(check: RateCheck) -> pd.DataFrame:
+    """One row an arm: accuracy at each learning rate, the best rate, and what the shared one loses against it."""
+    rows = [
+        {
+            "arm": arm.arm,
+            **{f"{rate:g}": number(accuracy) for rate, accuracy in zip(check.rates, arm.accuracies, strict=True)},
+            "best": f"{arm.best:g}",
+            "lost by the shared rate": "–" if arm.best == check.shared else plus_minus(arm.loss),
+        }
+        for arm in check.arms
+    ]
+    return pd.DataFrame(rows)
+
+
+def openings_to_text(study: Study, reuse: Reuse) -> pd.DataFrame:
+    """One row an opening of this study's test set, oldest first; this study comes last if the ledger lacks it."""
+    rows = reuse.openings.to_dict("records")
+    if not reuse.known:
+        own = {"seed": study.params["study"]["seed"], "recipe": study.params["gan"]["recipe"]}
+        rows.append({**study.metrics["primary"], **own, "date": "this study", "commit": "not in the ledger yet"})
+    return pd.DataFrame(
+        {
+            "date": row["date"],
+            "commit": row["commit"],
+            "seed": str(row["seed"]),
+            "GAN recipe": row["recipe"],
+            "contrast": f"{row['arm']} against {row['reference']} at {row['budget']:g}",
+            "delta, points": signed(row["delta"]),
+            "interval": between(row["ci_low"], row["ci_high"]),
+        }
+        for row in rows
     )

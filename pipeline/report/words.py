@@ -10,7 +10,9 @@ from typing import Any
 import pandas as pd
 
 from pipeline.comparison import WORDS
+from pipeline.ledger import Reuse
 from pipeline.report.effort import budget_to_efforts, is_equal
+from pipeline.report.rates import RateCheck
 from pipeline.report.study import Budget, Study
 
 # Share of digits closer to the subset than to unused ones: between draws of both sets it differs by about this much.
@@ -28,6 +30,12 @@ def signed(value: float | None, decimals: int = 2) -> str:
     """A difference: +1.50, -0.20, 0.00."""
     text = number(value, decimals)
     return f"+{text}" if value is not None and not math.isnan(value) and round(value, decimals) > 0 else text
+
+
+def plus_minus(estimate: tuple[float, float], decimals: int = 2) -> str:
+    """A difference with its standard error: +0.12 ± 0.08; without one where there is none."""
+    mean, error = estimate
+    return signed(mean, decimals) + ("" if math.isnan(error) else f" ± {number(error, decimals)}")
 
 
 def between(low: float | None, high: float | None) -> str:
@@ -195,3 +203,28 @@ def _data_copying(budget: Budget) -> str:
         f"{spread_out(quality['pose_c_t_unused'], 1)} in a common pose. The difference, {signed(gap, 1)}, is {reading} "
         f"(±{number(noise, 1)})."
     )
+
+
+def rates(check: RateCheck) -> list[str]:
+    """What own learning rates would do to each contrast; or, of a study that the check does not cover, why not."""
+    if check.differing:
+        said = listed([f"{key} {_plain(there)} (here {_plain(here)})" for key, there, here in check.differing])
+        return [f"The check does not cover these settings: it was measured with {said}."]
+    return [
+        f"{contrast.arm} over {contrast.reference}: {signed(contrast.shared)} points there with the shared rate, "
+        f"{signed(contrast.own)} with each arm at its own best: a change of {plus_minus(contrast.change)}, or of "
+        f"{plus_minus(contrast.crossed)} where each replicate gets the rates that are best on all the others."
+        for contrast in check.contrasts
+    ]
+
+
+def _plain(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def openings(reuse: Reuse, trial: bool) -> str:
+    """How often the test set was opened. trial: the study at hand is one on the development part."""
+    times = {0: "never", 1: "once", 2: "twice"}.get(reuse.times, f"{reuse.times} times")
+    own = "" if trial else ", by this study" if reuse.times == 1 else ", this study among them"
+    trials = f"{reuse.trials} trial{'s' if reuse.trials != 1 else ''} on the development part left it shut"
+    return f"In this repository's history the test set of {reuse.test_set} has been opened {times}{own}; {trials}."
