@@ -112,6 +112,8 @@ def _dask(address: str | None) -> Iterator[Cluster]:
             "compute.address: null, and DASK_SCHEDULER_ADDRESS is not set; name the scheduler, as tcp://HOST:8786"
         )
     host = _seen_from(address, "Dask scheduler")
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is said here, in one line
     joblib.register_parallel_backend("dask", Backend)
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):  # a job carries its images
         try:
@@ -124,8 +126,11 @@ def _dask(address: str | None) -> Iterator[Cluster]:
             except TimeoutError:
                 remedy = f"start some with `dask worker {address} --nthreads 1`"
                 raise InputError(f"the Dask scheduler at {address} has no worker; {remedy}") from None
-            with joblib.parallel_config("dask", client=client):
-                yield Cluster(host, -1)
+            try:
+                with joblib.parallel_config("dask", client=client):
+                    yield Cluster(host, -1)
+            except distributed.client.FutureCancelledError:
+                raise InputError(f"the Dask scheduler at {address} was lost; what had finished is kept") from None
 
 
 @contextmanager
@@ -183,7 +188,9 @@ def _seen_from(address: str, what: str) -> str:
 def _refused(error: BaseException, killed: bool) -> InputError:
     """What a cluster says that could not run a job."""
     if killed:
-        return InputError(f"a replicate's worker died {LIVES + 1} times, most likely for want of memory; give it more")
+        return InputError(
+            f"a replicate lost its worker {LIVES + 1} times; give each more memory, and see that the cluster still runs"
+        )
     said = one_line(error)[-200:]
     return InputError(f"the cluster cannot run a job of ours; install this commit there and restart it ({said})")
 

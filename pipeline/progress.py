@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tqdm import tqdm
 
@@ -68,8 +69,7 @@ class Here:
         self.progress.update(self.number, record)
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(NamedTuple):
     """Where a process listens for reports, and the word that tells them from what strangers send there."""
 
     host: str
@@ -120,7 +120,7 @@ def _receive(listener: socket.socket, word: str, progress: Progress) -> None:
     while True:
         try:
             said, number, record = json.loads(listener.recv(DATAGRAM))
-        except ValueError:  # a stranger's
+        except (ValueError, TypeError):  # a stranger's
             continue
         except OSError:  # closed
             return
