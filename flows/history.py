@@ -103,5 +103,6 @@ def _read(root: Path, commit: str, saved: str, name: str) -> Result | None:
 
 
 def _digest(params: dict[str, Any]) -> str:
-    params.get("compute", {}).pop("workers", None)  # changes no result
+    for name in ("workers", "backend", "address"):  # these change no result
+        params.get("compute", {}).pop(name, None)
     return hashlib.sha256(json.dumps(params, sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -43,8 +43,9 @@ class Slots:
     def __init__(self, root: Path) -> None:
         compute = _compute(root)
         host = socket.gethostname().lower()
-        self.cores, self.gpus = int(joblib.cpu_count()), 0 if compute.get("device") == "cpu" else count_gpus()
-        self.workers = min(self.cores, compute.get("workers") or self.cores)
+        here = compute.get("backend", "local") == "local"  # a stage on a cluster only waits here
+        self.cores, self.gpus = int(joblib.cpu_count()), count_gpus() if here and compute.get("device") != "cpu" else 0
+        self.workers = min(self.cores, compute.get("workers") or self.cores) if here else 1
         self.cores_limit, self.gpu_limit = f"cores-{host}", f"gpu-{host}"
 
     def ensure(self) -> None:

@@ -1,17 +1,20 @@
-"""Where a study runs: device, precision, threads, and replicates in parallel.
+"""Where a study runs: device, precision, threads, and replicates in parallel, here or on a cluster.
 
 On a CPU, one single-threaded process a replicate: small convolutions gain little from a second thread, and results do
-not depend on how many run at once. On a GPU, one replicate after another.
+not depend on how many run at once. On one GPU, one replicate after another; on several, one process a GPU. On a cluster
+(pipeline/cluster.py), whatever its workers are.
 """
 
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import hashlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +22,7 @@ from typing import Any, Literal
 import joblib
 import torch
 
+from pipeline.cluster import Origin, cluster, origin, worker
 from pipeline.config import require
 from pipeline.errors import InputError
 from pipeline.progress import Elsewhere, Here, Progress, listening
@@ -36,12 +40,15 @@ Result = dict[str, Any]  # named arrays and lists of records
 class ComputeConfig:
     """Section `compute` of params.yaml.
 
-    device, precision: part of what made a result. workers: processes on a CPU, null for one a core; changes no result.
+    device, precision: part of what made a result. The others change none. workers: processes of this machine on a CPU,
+    null for one a core. backend: this machine, or a cluster; address: of that, null for its usual environment variable.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "tf32"] = "auto"
     workers: int | None = None
+    backend: Literal["local", "dask", "ray"] = "local"
+    address: str | None = None
 
     def __post_init__(self) -> None:
         require(self.workers is None or self.workers > 0, "workers: must be positive, or null for one a core")
@@ -50,8 +57,11 @@ class ComputeConfig:
 def resolve_device(config: ComputeConfig) -> torch.device:
     """The device to train on, its precision set: tf32 on a GPU unless float32 is asked for, float32 on a CPU.
 
-    Raises InputError if a GPU is asked for and there is none.
+    `auto` is what this machine has, on a cluster too, so that moving a study there changes nothing. Raises InputError
+    if a GPU is asked for and there is none; on a cluster its workers find out.
     """
+    if config.backend != "local" and config.device != "auto":
+        return torch.device(config.device)
     if config.device == "cuda" and not torch.cuda.is_available():
         raise InputError("compute.device: cuda asked for, but torch sees no GPU; set it to auto or cpu")
     device = torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
@@ -62,15 +72,17 @@ def resolve_device(config: ComputeConfig) -> torch.device:
 
 
 def resolve_workers(config: ComputeConfig, jobs: int) -> int:
-    """Processes for `jobs` jobs: on a CPU one a core unless `config` says otherwise, on a GPU this one alone."""
+    """Processes for `jobs` jobs: on a CPU one a core unless `config` says otherwise, else one a GPU."""
     if resolve_device(config).type == "cuda":
-        return 1
+        return max(1, min(jobs, torch.cuda.device_count()))
     return min(jobs, config.workers or joblib.cpu_count())
 
 
 def describe(config: ComputeConfig, jobs: int) -> dict[str, Any]:
     """Where `jobs` jobs run, for the record: device by name, processes."""
     device = resolve_device(config)
+    if config.backend != "local":
+        return {"device": device.type.upper(), "workers": config.backend}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     return {"device": name, "workers": resolve_workers(config, jobs)}
 
@@ -87,30 +99,24 @@ def run_replicates(
     function: at the top level of a module; takes `report`, to be called with a record of each stretch of its training,
     and returns named arrays, to which "seconds" is added, and "saw": the digests of the images that it was handed.
     steps: of all jobs together, for the progress shown under `label`. A finished job is kept on disk under a hash of
-    its arguments, of the loaded code of this package, and of device and torch version, and is not computed again.
+    its arguments, of the loaded code of this package, and of device and torch version, and is not computed again,
+    wherever it was computed.
     """
-    device, workers = resolve_device(config), resolve_workers(config, len(jobs))
+    device = resolve_device(config)
     memory = joblib.Memory(CACHE, verbose=0)
+    kept = memory.cache(_kept, ignore=["obtain"])
     made_by = f"{_code_digest()} {torch.__version__} {device.type} {config.precision}"
+    keys = [(function, dict(job), device.type, made_by) for job in jobs]
+    results: dict[int, Result] = {}
+    for number, key in enumerate(keys):
+        with suppress(_Unfinished):
+            results[number] = kept(*key, _unfinished)
+    missing = {number: dict(job) for number, job in enumerate(jobs) if number not in results}
     with Progress(label, steps) as progress:
-        if workers == 1:
-            threads = torch.get_num_threads()
-            try:
-                results = [
-                    _remembered(memory, function, job, device.type, made_by, Here(progress, number))
-                    for number, job in enumerate(jobs)
-                ]
-            finally:
-                torch.set_num_threads(threads)
-        else:
-            with listening(progress) as address:
-                # Arrays travel as they are: memory-mapped ones would hash differently.
-                results = joblib.Parallel(n_jobs=workers, backend="loky", max_nbytes=None)(
-                    joblib.delayed(_remembered)(memory, function, job, device.type, made_by, Elsewhere(address, number))
-                    for number, job in enumerate(jobs)
-                )
+        for number, result in _compute_all(function, missing, config, progress):
+            results[number] = kept(*keys[number], lambda result=result: result)
     memory.reduce_size(bytes_limit=CACHE_BYTES)
-    return results
+    return [results[number] for number in range(len(jobs))]
 
 
 def milliseconds_per_step(results: Sequence[Result], steps: int) -> float:
@@ -118,27 +124,86 @@ def milliseconds_per_step(results: Sequence[Result], steps: int) -> float:
     return round(sum(result["seconds"] for result in results) / len(results) / steps * 1000, 2)
 
 
-def _remembered(
-    memory: joblib.Memory,
+class _Unfinished(Exception):
+    """A job that no run has finished yet."""
+
+
+def _unfinished() -> Result:
+    raise _Unfinished
+
+
+def _kept(
+    function: Callable[..., Result], job: dict[str, Any], device: str, made_by: str, obtain: Callable[[], Result]
+) -> Result:
+    """What is kept on disk, under the first four; always by this process, so that a worker needs no disk of ours."""
+    return obtain()
+
+
+def _compute_all(
+    function: Callable[..., Result], jobs: Mapping[int, dict[str, Any]], config: ComputeConfig, progress: Progress
+) -> Iterator[tuple[int, Result]]:
+    """Number and result of each of `jobs`, as they finish."""
+    device, workers = resolve_device(config), resolve_workers(config, len(jobs))
+    there = dataclasses.replace(config, device="cuda" if device.type == "cuda" else "cpu", backend="local")
+    if config.backend == "local" and workers == 1:
+        threads = torch.get_num_threads()
+        try:
+            for number, job in jobs.items():
+                yield _compute(function, number, job, there, Here(progress, number))
+        finally:
+            torch.set_num_threads(threads)
+    elif jobs:
+        with ExitStack() as stack:
+            if config.backend == "local":
+                sent_by, address, parallel = None, stack.enter_context(listening(progress)), _processes(there, workers)
+            else:
+                place = stack.enter_context(cluster(config.backend, config.address, len(jobs), device.type == "cuda"))
+                address = stack.enter_context(listening(progress, place.host))
+                sent_by, parallel = origin(), {"n_jobs": place.n_jobs}
+            yield from joblib.Parallel(**parallel, batch_size=1, return_as="generator_unordered")(
+                joblib.delayed(_compute)(function, number, job, there, Elsewhere(address, number), sent_by)
+                for number, job in jobs.items()
+            )
+
+
+def _processes(config: ComputeConfig, workers: int) -> dict[str, Any]:
+    """Options of joblib.Parallel for processes of this machine, each with a GPU of its own if they are to use one."""
+    # Arrays travel as they are, not memory-mapped, as on a cluster.
+    options: dict[str, Any] = {"n_jobs": workers, "backend": "loky", "max_nbytes": None}
+    if config.device == "cuda":
+        devices = joblib.externals.loky.backend.get_context().SimpleQueue()
+        for number in range(workers):
+            devices.put(number)
+        options |= {"initializer": _take_device, "initargs": (devices,)}
+    return options
+
+
+def _take_device(devices: Any) -> None:
+    number = devices.get()
+    devices.put(number)  # round they go: loky may replace a process
+    torch.cuda.set_device(number)
+
+
+def _compute(
     function: Callable[..., Result],
-    job: Mapping[str, Any],
-    device: str,
-    made_by: str,
+    number: int,
+    job: dict[str, Any],
+    config: ComputeConfig,
     report: Here | Elsewhere,
-) -> Result:
-    if device == "cpu":
-        torch.set_num_threads(1)
-    if isinstance(report, Elsewhere):
-        _die_with_parent()
-    return memory.cache(_call, ignore=["report"])(function, dict(job), device, made_by, report)
-
-
-def _call(
-    function: Callable[..., Result], job: dict[str, Any], device: str, made_by: str, report: Callable[[Record], None]
-) -> Result:
-    began = time.perf_counter()
-    result = function(**job, device=torch.device(device), report=report)
-    return {**result, "seconds": time.perf_counter() - began, "saw": seen(job)}
+    sent_by: Origin | None = None,
+) -> tuple[int, Result]:
+    """One job, in whatever process. sent_by: of the machine that sent it to this one, a worker of a cluster."""
+    with ExitStack() as stack:
+        if sent_by is not None:
+            stack.enter_context(worker(sent_by))
+        elif isinstance(report, Elsewhere):
+            _die_with_parent()
+        device = resolve_device(config)
+        if device.type == "cpu":
+            torch.set_num_threads(1)
+        began = time.perf_counter()
+        result = function(**job, device=device, report=report)
+        return number, {**result, "seconds": time.perf_counter() - began, "saw": seen(job)}
 
 
 def _code_digest() -> str:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import secrets
+import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from multiprocessing.connection import Client, Connection, Listener
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from tqdm import tqdm
 
 PLAIN_EVERY = 10.0  # seconds between two plain lines
+DATAGRAM = 2**16  # bytes, the most that UDP carries
+LOOPBACK = "127.0.0.1"
 
 
 class Progress:
@@ -63,39 +69,62 @@ class Here:
         self.progress.update(self.number, record)
 
 
-class Elsewhere:
-    """Reports replicate `number` to another process, which listens at `address`; connects at its first record."""
+class Address(NamedTuple):
+    """Where a process listens for reports, and the word that tells them from what strangers send there."""
 
-    def __init__(self, address: str, number: int) -> None:
-        self.address, self.number = address, number
-        self.connection: Connection | None = None
+    host: str
+    port: int
+    word: str
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Reports replicate `number` to another process, perhaps on another machine, which listens at `address`.
+
+    By datagrams: a listener that is gone or cannot be reached costs the training nothing, and shows nothing.
+    """
+
+    address: Address
+    number: int
 
     def __call__(self, record: Mapping[str, float]) -> None:
-        if self.connection is None:
-            self.connection = Client(self.address)  # type: ignore[assignment]
-        self.connection.send((self.number, dict(record)))  # type: ignore[union-attr]
+        message = json.dumps([self.address.word, self.number, dict(record)]).encode()
+        with suppress(OSError), _socket(self.address.host) as sender:
+            sender.sendto(message, (self.address.host, self.address.port))
 
 
 @contextmanager
-def listening(progress: Progress) -> Iterator[str]:
-    """Show on `progress` what worker processes report to the address that this yields."""
-    with Listener(backlog=64) as listener:
-        threading.Thread(target=_accept, args=(listener, progress), daemon=True).start()
-        yield str(listener.address)
+def listening(progress: Progress, host: str = LOOPBACK) -> Iterator[Address]:
+    """Show on `progress` what other processes report to the address that this yields.
+
+    host: this machine, by the name or number at which those processes find it.
+    """
+    with _socket(host) as listener:
+        listener.bind((host, 0))
+        address = Address(host, listener.getsockname()[1], secrets.token_hex(8))
+        thread = threading.Thread(target=_receive, args=(listener, address.word, progress), daemon=True)
+        thread.start()
+        try:
+            yield address
+        finally:
+            with suppress(OSError):  # the last of all datagrams: nothing more will come
+                listener.sendto(json.dumps([address.word, None, {}]).encode(), listener.getsockname())
+                thread.join(1)
 
 
-def _accept(listener: Listener, progress: Progress) -> None:
+def _socket(host: str) -> socket.socket:
+    return socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+
+
+def _receive(listener: socket.socket, word: str, progress: Progress) -> None:
     while True:
         try:
-            connection = listener.accept()
-        except OSError:  # closed: the work is done
+            said, number, record = json.loads(listener.recv(DATAGRAM))
+        except (ValueError, TypeError):  # a stranger's
+            continue
+        except OSError:  # closed
             return
-        threading.Thread(target=_receive, args=(connection, progress), daemon=True).start()
-
-
-def _receive(connection: Connection, progress: Progress) -> None:
-    try:
-        while True:
-            progress.update(*connection.recv())
-    except (EOFError, OSError):  # the worker has ended
-        connection.close()
+        if said == word and number is None:
+            return
+        if said == word:
+            progress.update(number, record)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import socket
 import sys
 import time
 import types
@@ -10,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -17,7 +20,7 @@ import torch
 from pipeline import compute
 from pipeline.classifier.replicate import train_replicate
 from pipeline.classifier.training import ClassifierConfig, Material
-from pipeline.compute import ComputeConfig, resolve_device, run_replicates
+from pipeline.compute import ComputeConfig, resolve_device, resolve_workers, run_replicates
 from pipeline.config import from_mapping
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages
@@ -157,6 +160,47 @@ def test_another_process_reports_to_the_same_progress(capsys: pytest.CaptureFixt
             time.sleep(0.01)
     assert progress.done == {0: 2, 1: 5}
     assert "step 7 of 7" in capsys.readouterr().out
+
+
+def test_what_a_stranger_sends_is_not_shown_and_a_listener_that_is_gone_costs_nothing() -> None:
+    with Progress("toy", 7) as progress, listening(progress) as address:
+        Elsewhere(address._replace(word="guessed"), 0)({"step": 3, "loss": 1.0})
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            for message in (b"", b"\xff", b"[]", b"{}", b"3", b'[["x"], 0, {}]'):
+                stranger.sendto(message, (address.host, address.port))
+        Elsewhere(address, 1)({"step": 4, "loss": 1.0})
+    assert progress.done == {1: 4}
+    Elsewhere(address, 1)({"step": 5, "loss": 1.0})
+    Elsewhere(address._replace(host="no.such.host.invalid"), 1)({"step": 5, "loss": 1.0})
+    assert progress.done == {1: 4}
+
+
+def test_several_gpus_have_a_process_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert [resolve_workers(ComputeConfig(workers=1), jobs) for jobs in (1, 2, 3, 10)] == [1, 2, 3, 3]
+    monkeypatch.setattr(compute, "_take_device", remember_device)  # torch's refuses without a GPU
+    there = compute._processes(ComputeConfig(device="cuda"), 2)
+    pairs = joblib.Parallel(**there)(joblib.delayed(process_and_device)(0.2) for _ in range(8))
+    assert sorted(set(pairs)) == sorted(dict(pairs).items()), "a process has one device"
+    assert sorted(dict(pairs).values()) == [0, 1]
+
+
+def remember_device(devices: Any) -> None:
+    os.environ["SYNTHGAIN_TEST_DEVICE"] = str(devices.get())
+
+
+def process_and_device(seconds: float) -> tuple[int, int]:
+    time.sleep(seconds)
+    return os.getpid(), int(os.environ["SYNTHGAIN_TEST_DEVICE"])
+
+
+def test_a_cluster_is_asked_for_the_device_that_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve_device(ComputeConfig(device="cuda", backend="dask")).type == "cuda"  # its workers will say
+    for gpu, found in ((False, "cpu"), (True, "cuda")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
+        assert resolve_device(ComputeConfig(backend="ray")).type == found  # as on this machine
+    assert compute.describe(ComputeConfig(device="cpu", backend="ray"), 6) == {"device": "CPU", "workers": "ray"}
 
 
 def test_a_device_is_found_or_refused_by_name() -> None:

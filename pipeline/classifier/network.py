@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pipeline.chunks import in_chunks
+
 # The penultimate features are few enough for a Fréchet distance on a few thousand images.
 FEATURES = 64
 
@@ -49,13 +51,13 @@ def dropout_mask(count: int, rate: float, draws: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def images_to_logits(network: Classifier, images: Tensor, chunk: int = 1000) -> Tensor:
-    """Logits (N, classes) in evaluation mode, `chunk` images at a time."""
+    """Logits (N, classes) in evaluation mode, `chunk` images at a time, fewer where memory runs out."""
     network.eval()
-    return torch.cat([network(part) for part in images.split(chunk)])
+    return torch.cat(in_chunks(lambda part: network(images[part]), len(images), chunk))
 
 
 @torch.no_grad()
 def images_to_features(network: Classifier, images: Tensor, chunk: int = 1000) -> Tensor:
-    """Features (N, 64) in evaluation mode, `chunk` images at a time."""
+    """Features (N, 64) in evaluation mode, `chunk` images at a time, fewer where memory runs out."""
     network.eval()
-    return torch.cat([network.features(part) for part in images.split(chunk)])
+    return torch.cat(in_chunks(lambda part: network.features(images[part]), len(images), chunk))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.batches import to_bytes
+from pipeline.chunks import in_chunks
 from pipeline.files import read_json
 from pipeline.gan.networks.layers import Generator
 from pipeline.gan.networks.registry import mapping_to_networks, new_generator
@@ -17,7 +18,7 @@ from pipeline.images import LabelledImages
 from pipeline.seeds import derive
 from pipeline.weights import load_weights
 
-CHUNK = 250  # images at a time
+CHUNK = 250  # images at a time, fewer where memory runs out
 
 
 class Trained(NamedTuple):
@@ -66,9 +67,9 @@ def generate(generator: Generator, labels: np.ndarray, seeds: list[int], scale: 
     """uint8 images (N, C, H, W) for `labels` (N,), image i from `seeds[i]`; the noise is multiplied by `scale`."""
     device = next(generator.parameters()).device
     generator.eval()
-    parts = []
-    for start in range(0, len(labels), CHUNK):
-        noise = seeds_to_noise(seeds[start : start + CHUNK], generator.latent).to(device) * scale
-        images = generator(noise, torch.from_numpy(labels[start : start + CHUNK]).to(device))
-        parts.append(to_bytes(images))
-    return np.concatenate(parts)
+
+    def part_to_images(part: slice) -> np.ndarray:  # type: ignore[type-arg]
+        noise = seeds_to_noise(seeds[part], generator.latent).to(device) * scale
+        return to_bytes(generator(noise, torch.from_numpy(labels[part]).to(device)))
+
+    return np.concatenate(in_chunks(part_to_images, len(labels), CHUNK))

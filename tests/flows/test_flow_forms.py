@@ -69,6 +69,16 @@ def test_slots(tmp_path: Path) -> None:
     assert slots.needed(Stage(**named, cores=None, computes=True)) == {slots.gpu_limit: 1, slots.cores_limit: 1}
 
 
+def test_a_stage_on_a_cluster_takes_one_core_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.slots.joblib.cpu_count", lambda: 8)
+    monkeypatch.setattr("flows.slots.count_gpus", lambda: 1)
+    stage = Stage(name="x", needs=(), stale=True, cores=None, computes=True)
+    for backend, taken in (("local", "gpu"), ("dask", "cores")):
+        (tmp_path / "params.yaml").write_text(f"compute: {{device: auto, workers: 4, backend: {backend}}}\n")
+        slots = Slots(tmp_path)
+        assert slots.needed(stage) == {slots.cores_limit: 1} | ({slots.gpu_limit: 1} if taken == "gpu" else {})
+
+
 def test_history_pools_only_what_is_alike() -> None:
     def result(name: str, seed: int, delta: float, verdict: str, params: str = "p") -> Result:
         return Result(name, "2026", seed, "a against b at 50", delta, None, None, verdict, params)
