@@ -126,7 +126,7 @@ def delta_trend(study: Study) -> Picture:
             colour, style = ARM_COLOURS.get(arm, INK), ("-", "--", ":")[i]
             axes.plot(x, series["delta"], style, marker="osD"[i], color=colour, label=name, markersize=5)
             axes.vlines(x, series["ci_low"], series["ci_high"], color=colour, linewidth=2)
-        _budget_axis(axes, sizes)
+        budget_axis(axes, sizes)
         axes.set_ylabel("delta in accuracy, points")
         axes.legend(loc="best")
 
@@ -150,7 +150,7 @@ def accuracy_trend(study: Study) -> Picture:
         if oracle > 0:
             axes.axhline(oracle, color=INK, linestyle=(0, (4, 3)), linewidth=1)
             axes.text(sizes[0], oracle, "oracle", va="bottom", fontsize=8)
-        _budget_axis(axes, sizes)
+        budget_axis(axes, sizes)
         logarithmic(axes)
         axes.set_ylabel("test error, %")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, columnspacing=1, handlelength=1.6)
@@ -158,7 +158,8 @@ def accuracy_trend(study: Study) -> Picture:
     return draw(paint, 3.9, "Mean test error in percent of every arm against the budget; the tables hold the numbers.")
 
 
-def _budget_axis(axes: Axes, sizes: Sequence[int]) -> None:
+def budget_axis(axes: Axes, sizes: Sequence[int]) -> None:
+    """Make x logarithmic, with a tick at each budget."""
     axes.set_xscale("log")
     axes.set_xlabel("budget, real images a class")
     axes.set_xlim(min(sizes) / 1.3, max(sizes) * 1.3)

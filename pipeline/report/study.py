@@ -60,6 +60,7 @@ class Study:
     accuracies: pd.DataFrame
     recalls: pd.DataFrame
     mcnemar: pd.DataFrame
+    worth: pd.DataFrame
     metrics: dict[str, Any]
     data: dict[str, Any]
     train: LabelledImages
@@ -91,6 +92,7 @@ def load_study(root: Path, budgets: Sequence[int], params: Mapping[str, Any]) ->
         accuracies=_table(results / "accuracies.csv"),
         recalls=_table(results / "recalls.csv"),
         mcnemar=_table(results / "mcnemar.csv"),
+        worth=_table(results / "worth.csv"),
         metrics=_json(results / "metrics.json"),
         data=_json(artifacts / "data/summary.json"),
         train=train,

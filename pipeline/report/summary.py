@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.report.study import Budget, Study
 from pipeline.report.tables import accuracies_to_text, deltas_to_text, text_to_markdown
 from pipeline.report.words import copying, headline, number, spread_out, warnings
+from pipeline.report.worth import sentences
 
 
 def study_to_summary(study: Study) -> str:
@@ -27,6 +28,8 @@ def study_to_summary(study: Study) -> str:
             f"At {budget.size} real images a class; the oracle, which saw all training images, reaches {oracle} %."
         )
         parts.append(text_to_markdown(accuracies_to_text(study, budget.size)))
+    if found := sentences(study):
+        parts += ["## Worth how many real images?", *found]
     parts.append("## Quality of the synthetic images")
     parts += [_quality(budget) for budget in study.budgets]
     return "\n\n".join(parts) + "\n"

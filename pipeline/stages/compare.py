@@ -20,6 +20,7 @@ from pipeline.errors import InputError
 from pipeline.images import load_arrays
 from pipeline.stages.evidence import gather
 from pipeline.stages.stage import Stage, read_json, run, write_csv, write_json
+from pipeline.worth import predictions_to_worth
 
 RESULTS = Path("results")
 
@@ -45,6 +46,7 @@ def compare(stage: Stage) -> None:
     write_csv(RESULTS / "accuracies.csv", predictions_to_accuracies(study))
     write_csv(RESULTS / "recalls.csv", predictions_to_recalls(study))
     write_csv(RESULTS / "mcnemar.csv", predictions_to_mcnemar(study, config))
+    write_csv(RESULTS / "worth.csv", predictions_to_worth(study, config.confidence))
     metrics = deltas_to_metrics(study, deltas, config, oracle)
     write_json(RESULTS / "metrics.json", metrics)
     write_json(RESULTS / "provenance.json", provenance)
