@@ -28,8 +28,9 @@ from pipeline.errors import InputError
 from pipeline.images import LabelledImages
 from pipeline.report.dataset import class_counts
 from pipeline.report.effort import budget_to_efforts, is_equal
-from pipeline.report.page import write
+from pipeline.report.page import study_to_page, write
 from pipeline.report.study import load_study
+from pipeline.report.summary import study_to_summary
 from pipeline.report.tables import print_table
 from pipeline.report.words import copying, duration, signed, typeset, warnings
 from pipeline.report.worth import interval, sentence, worth_to_text
@@ -409,6 +410,23 @@ def test_several_budgets_and_failed_gans(tmp_path: Path) -> None:
     assert "At 20 images a class, 2 of 3 GANs failed, and count in every number: replicate 1 diverged" in first
     assert "replicate 2 collapsed (its images hardly differ from each other in classes 3 and 4)." in first
     assert (tmp_path / "report/summary.md").read_text(encoding="utf-8").count("**Warning.**") == 2
+
+
+@pytest.mark.parametrize(("shift", "said"), [("rotated", "±30 degrees"), ("blurred", "Gaussian"), ("usps", "USPS")])
+def test_shifted_test_images_are_said_beside_the_verdict(
+    shift: str, said: str, study: tuple[Path, dict[str, Any]], html: str
+) -> None:
+    loaded = load_study(study[0], [5], study[1])
+    shifted = replace(loaded, data=loaded.data | {"shift": shift})
+    page, plain = study_to_page(shifted), replace(loaded, data=loaded.data | {"shift": "none"})
+    for text in (
+        page.split('class="cards"')[0],
+        section(page, "data"),
+        study_to_summary(shifted).split("## Deltas")[0],
+    ):
+        assert "Tested under a shift: " in text and said in text
+    for text in (html, study_to_page(plain), study_to_summary(plain)):
+        assert "under a shift" not in text
 
 
 def test_what_an_arm_is_worth(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def study_to_page(study: Study) -> str:
         headline=words.headline(primary),
         confidence=f"{100 * study.compare.confidence:g} %",
         marks=MARKS,
+        shift=words.shift(study.data),
         warnings=words.warnings(study),
         cards=_cards(study),
         deltas=tables.deltas_to_text(study.deltas),

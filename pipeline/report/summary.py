@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.report.study import Budget, Study
 from pipeline.report.tables import accuracies_to_text, deltas_to_text, text_to_markdown
-from pipeline.report.words import copying, headline, number, spread_out, warnings
+from pipeline.report.words import copying, headline, number, shift, spread_out, warnings
 from pipeline.report.worth import sentences
 
 
@@ -14,6 +14,7 @@ def study_to_summary(study: Study) -> str:
     columns = ["images a class"] if several else []
     columns += ["arm", "against", "delta, points", "interval", "better in", "verdict"]
     parts = [f"# {headline(primary)}", primary["sentence"]]
+    parts += [f"**{said}**"] if (said := shift(study.data)) else []
     parts += [f"> **Warning.** {warning}" for warning in warnings(study)]
     parts += [
         "## Deltas",
