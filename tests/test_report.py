@@ -24,6 +24,7 @@ from PIL import Image
 
 from pipeline import comparison, images, subsets
 from pipeline.config import from_mapping
+from pipeline.controls import ARMS, controls_to_deltas
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages
 from pipeline.report.dataset import class_counts
@@ -151,6 +152,7 @@ def make_results(root: Path, params: dict[str, Any], classes: list[str], tests: 
     comparison.predictions_to_accuracies(study).to_csv(root / "results/accuracies.csv", index=False)
     comparison.predictions_to_recalls(study).to_csv(root / "results/recalls.csv", index=False)
     comparison.predictions_to_mcnemar(study, config).to_csv(root / "results/mcnemar.csv", index=False)
+    controls_to_deltas({}, labels, classes, config).to_csv(root / "results/controls.csv", index=False)
     predictions_to_worth(study, config.confidence).to_csv(root / "results/worth.csv", index=False)
     metrics = comparison.deltas_to_metrics(study, deltas, config, predict(99.3))
     write_json(root / "results/metrics.json", metrics)
@@ -223,7 +225,7 @@ def make_quality(folder: Path, train: LabelledImages, drawn: NDArray[np.int64], 
 
 def make_runs(folder: Path, budgets: Sequence[int]) -> None:
     names = ["prepare", "train_oracle", "compare"]
-    stages = ["split", "train_gan", "generate", "assess", "train_baseline", "train_augmented"]
+    stages = ["split", "train_gan", "generate", "assess", "train_baseline", "train_augmented", "train_controls"]
     names += [f"{stage}@{budget}" for stage in stages for budget in budgets]
     seconds = {"prepare": 2.5, "train_gan": 423.0, "train_oracle": 58.1, "train_baseline": 95.0}
     for name in names:
@@ -427,6 +429,26 @@ def test_shifted_test_images_are_said_beside_the_verdict(
         assert "Tested under a shift: " in text and said in text
     for text in (html, study_to_page(plain), study_to_summary(plain)):
         assert "under a shift" not in text
+
+
+def test_controls_are_shown_where_there_are_any(study: tuple[Path, dict[str, Any]], html: str) -> None:
+    assert "no networks" not in html and "#controls" not in html
+    loaded, rng = load_study(study[0], [5], study[1]), np.random.default_rng(0)
+    assert "no networks" not in study_to_summary(loaded)
+    labels = rng.integers(0, 10, 200)
+    tables = {
+        f"{model}/{arm}": np.where(rng.random((4, 200)) < 0.7 + 0.04 * i, labels, (labels + 1) % 10)
+        for model in ("knn", "forest")
+        for i, arm in enumerate(ARMS)
+    }
+    deltas = controls_to_deltas({5: tables}, labels, loaded.classes, loaded.compare)
+    with_controls = replace(loaded, controls=deltas)
+    shown = Page(section(study_to_page(with_controls), "controls"))
+    row = deltas[(deltas["model"] == "forest") & (deltas["arm"] == "real+gan")].to_dict("records")[0]
+    said = f"random forest {signed(row['delta'])} points ("
+    assert f"(real+gan against real): nearest neighbours {signed(deltas['delta'][2])} points (" in shown.text
+    assert typeset(said) in shown.text and said in study_to_summary(with_controls)
+    assert shown.text.count("random forest real") == 5  # rows of the table: four arms, and one pair more
 
 
 def test_what_an_arm_is_worth(tmp_path: Path) -> None:

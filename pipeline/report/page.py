@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from pipeline.comparison import Contrast
-from pipeline.report import charts, curves, dataset, effort, pictures, tables, words, worth
+from pipeline.report import charts, controls, curves, dataset, effort, pictures, tables, words, worth
 from pipeline.report.study import Budget, Study, load_study
 from pipeline.report.summary import study_to_summary
 from pipeline.report.theme import MARKS, Picture
@@ -65,6 +65,7 @@ def study_to_page(study: Study) -> str:
         several=several,
         trends=[charts.delta_trend(study), charts.accuracy_trend(study)] if several else [],
         worth=worth.section(study),
+        controls=controls.section(study),
         data=_data(study),
         quality=tables.quality_to_text(study),
         budgets=[_budget(study, budget) for budget in study.budgets],

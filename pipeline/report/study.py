@@ -19,7 +19,7 @@ from pipeline.images import LabelledImages, load, load_arrays
 T = TypeVar("T")
 
 STAGES = ("prepare", "train_oracle", "compare")
-BUDGET_STAGES = ("split", "train_gan", "generate", "assess", "train_baseline", "train_augmented")
+BUDGET_STAGES = ("split", "train_gan", "generate", "assess", "train_baseline", "train_augmented", "train_controls")
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Study:
     accuracies: pd.DataFrame
     recalls: pd.DataFrame
     mcnemar: pd.DataFrame
+    controls: pd.DataFrame
     worth: pd.DataFrame
     metrics: dict[str, Any]
     data: dict[str, Any]
@@ -92,6 +93,7 @@ def load_study(root: Path, budgets: Sequence[int], params: Mapping[str, Any]) ->
         accuracies=_table(results / "accuracies.csv"),
         recalls=_table(results / "recalls.csv"),
         mcnemar=_table(results / "mcnemar.csv"),
+        controls=_table(results / "controls.csv"),
         worth=_table(results / "worth.csv"),
         metrics=_json(results / "metrics.json"),
         data=_json(artifacts / "data/summary.json"),
