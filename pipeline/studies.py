@@ -48,6 +48,8 @@ def _merge(values: MutableMapping[str, Any], changes: Mapping[str, Any], where: 
         if isinstance(change, Mapping) and isinstance(values[key], MutableMapping):
             _merge(values[key], change, f"{where}.{key}")
         elif isinstance(change, list) and isinstance(values[key], list):
+            if not values[key]:
+                values[key].fa.set_flow_style()  # type: ignore[attr-defined]  # an empty list forgets its own
             values[key][:] = change  # in place, so that the list's style and comments stay
         else:
             values[key] = change

@@ -446,7 +446,8 @@ def test_controls_are_shown_where_there_are_any(study: tuple[Path, dict[str, Any
     shown = Page(section(study_to_page(with_controls), "controls"))
     row = deltas[(deltas["model"] == "forest") & (deltas["arm"] == "real+gan")].to_dict("records")[0]
     said = f"random forest {signed(row['delta'])} points ("
-    assert f"(real+gan against real): nearest neighbours {signed(deltas['delta'][2])} points (" in shown.text
+    first = f"(real+gan against real): nearest neighbours {signed(deltas['delta'][2])} points ("
+    assert typeset(first) in shown.text
     assert typeset(said) in shown.text and said in study_to_summary(with_controls)
     assert shown.text.count("random forest real") == 5  # rows of the table: four arms, and one pair more
 
