@@ -55,8 +55,8 @@ class Progress:
         elif now - self.said >= PLAIN_EVERY or steps >= self.total:
             self.said = now
             left = (now - self.began) * (self.total - steps) / max(1, steps)
-            shown = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
-            print(f"{self.label}: step {steps} of {self.total}, {shown}, {left:.0f} s left", flush=True)
+            shown = "".join(f" {name} {value:.3f}" for name, value in losses.items())
+            print(f"{self.label}: step {steps} of {self.total},{shown and shown + ','} {left:.0f} s left", flush=True)
 
 
 class Here:

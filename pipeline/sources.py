@@ -34,14 +34,16 @@ class DataConfig:
     """Section `data` of params.yaml.
 
     source: which set. part: all of it, or the development part of its training images alone: the test images then go
-    no further than the reading of the files, which drops training images that equal one. root: the folder that holds
-    MNIST/raw/, FashionMNIST/raw/ and so on, or the user's own folder. image_size: side in pixels; images of another
-    size are resized. channels: of a folder; auto is colour if any image is not grey. test_fraction: of each class, held
-    out if a folder has no train/ and test/. split_seed: of that draw, and of what the development part holds out.
+    no further than the reading of the files, which drops training images that equal one. shift: what the test images
+    are changed to (shift.py). root: the folder that holds MNIST/raw/, FashionMNIST/raw/ and so on, or the user's own
+    folder. image_size: side in pixels; images of another size are resized. channels: of a folder; auto is colour if any
+    image is not grey. test_fraction: of each class, held out if a folder has no train/ and test/. split_seed: of that
+    draw, of what the development part holds out, and of the shift.
     """
 
     source: Literal["mnist", "fashion_mnist", "kmnist", "emnist_digits", "usps", "folder"]
     part: Literal["all", "development"]
+    shift: Literal["none", "rotated", "blurred", "usps"]
     root: str
     image_size: int
     channels: Literal["auto", "grey", "colour"]
@@ -50,6 +52,11 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         require(self.root != "", "root: must name a folder, got an empty text")
+        digits = self.source in ("mnist", "emnist_digits")
+        require(
+            digits or self.shift != "usps",
+            f"shift: usps is for mnist and emnist_digits, not for {self.source}",
+        )
         require(self.image_size >= 8, f"image_size: must be 8 pixels or more, got {self.image_size}")
         grey = self.source == "folder" or self.channels != "colour"
         require(grey, f"channels: {self.source} is grey; colour is for the source folder")

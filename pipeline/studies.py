@@ -49,6 +49,8 @@ def _merge(values: MutableMapping[str, Any], changes: Mapping[str, Any], where: 
         if isinstance(change, Mapping) and isinstance(values[key], MutableMapping):
             _merge(values[key], change, f"{where}.{key}")
         elif isinstance(change, list) and isinstance(values[key], list):
+            if not values[key] and not any(isinstance(item, Mapping) for item in change):
+                values[key].fa.set_flow_style()  # type: ignore[attr-defined]  # an empty list forgets its own
             values[key][:] = [_inline(item) for item in change]  # in place, so that the list's comments stay
         else:
             values[key] = change

@@ -24,6 +24,7 @@ from pipeline.images import load, load_arrays
 from pipeline.provenance import differences
 from pipeline.seeds import derive
 from pipeline.stages.compare import read_labels
+from pipeline.stages.controls import gather_controls
 from pipeline.stages.evidence import ARTIFACTS, gather
 from pipeline.stages.generated import set_name
 from pipeline.stages.stage import PARAMS, read_params
@@ -35,10 +36,13 @@ GREY_LEVELS = 8  # what another processor's rounding may move a pixel, of 255; a
 
 def verify() -> list[str]:
     """A line for each break. Raises InputError where a file is missing or damaged."""
-    seed = read_params(PARAMS)["study"]["seed"]
+    params = read_params(PARAMS)
+    seed = params["study"]["seed"]
     recorded = read_json(Path("results/provenance.json"))
     budgets = [int(budget) for budget in recorded["budgets"]]
     found, lines = gather(budgets, read_labels())
+    _, seen, broken = gather_controls(found, params["controls"]["models"])
+    found, lines = found | seen, lines + broken
     lines += differences(recorded, found)
     for budget in budgets:
         lines += judged_again(budget, len(found["budgets"][str(budget)]["replicates"]))

@@ -19,6 +19,7 @@ from pipeline.stages import (
     split,
     train_augmented,
     train_baseline,
+    train_controls,
     train_gan,
     train_oracle,
     train_teacher,
@@ -78,7 +79,7 @@ class Study:
 
     def rest(self) -> None:
         """All that follows the GAN, but for the comparison."""
-        self.run(generate.generate, judge.judge, *CLASSIFIERS)
+        self.run(generate.generate, judge.judge, *CLASSIFIERS, train_controls.train_controls)
 
     def all(self) -> None:
         """Every stage from the oracle to the comparison."""

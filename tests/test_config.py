@@ -35,6 +35,7 @@ GOOD: dict[str, Any] = {"steps": 3, "rate": 0.5, "recipe": "small", "inner": {"w
 DATA: dict[str, Any] = {
     "source": "mnist",
     "part": "all",
+    "shift": "none",
     "root": "datasets",
     "image_size": 28,
     "channels": "auto",
@@ -105,6 +106,15 @@ def test_the_data_section_is_built() -> None:
         ({"root": ""}, "data.root: must name a folder, got an empty text"),
         ({"image_size": 7}, "data.image_size: must be 8 pixels or more, got 7"),
         ({"part": "test"}, "data.part: must be one of all, development, got 'test'"),
+        ({"shift": "turned"}, "data.shift: must be one of none, rotated, blurred, usps, got 'turned'"),
+        (
+            {"shift": "usps", "source": "usps"},
+            "data.shift: usps is for mnist and emnist_digits, not for usps",
+        ),
+        (
+            {"shift": "usps", "source": "kmnist"},
+            "data.shift: usps is for mnist and emnist_digits, not for kmnist",
+        ),
         ({"channels": "rgb"}, "data.channels: must be one of auto, grey, colour, got 'rgb'"),
         ({"channels": "colour"}, "data.channels: mnist is grey; colour is for the source folder"),
         ({"test_fraction": 1}, "data.test_fraction: must lie between 0 and 1, got 1.0"),

@@ -51,7 +51,7 @@ def test_no_synthetic_image_passes_for_a_test_set(tmp_path: Path) -> None:
 def test_the_folder_source_reads_the_folder(channels: int, tmp_path: Path) -> None:
     images = made(channels=channels)
     images_to_folder(images, tmp_path / "out")
-    source = read(DataConfig("folder", "all", str(tmp_path / "out"), 9, "auto", 0.25, 0))
+    source = read(DataConfig("folder", "all", "none", str(tmp_path / "out"), 9, "auto", 0.25, 0))
     assert source.train.classes == images.classes
     exported = {(image.tobytes(), label) for image, label in zip(images.pixels, images.labels, strict=True)}
     parts = [(part.pixels, part.labels) for part in (source.train, source.test)]

@@ -25,6 +25,8 @@ from PIL import Image
 from pipeline import comparison, groups, images, subsets
 from pipeline.classifier.arms import ARMS, Arm
 from pipeline.config import from_mapping
+from pipeline.controls import ARMS as CONTROL_ARMS
+from pipeline.controls import controls_to_deltas
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages
 from pipeline.ledger import COLUMNS, accuracies_to_key
@@ -34,9 +36,12 @@ from pipeline.report.effort import budget_to_efforts, is_equal
 from pipeline.report.page import _delta_panels, study_to_page, write
 from pipeline.report.rates import RATE, params_to_settings
 from pipeline.report.study import load_study
+from pipeline.report.summary import study_to_summary
 from pipeline.report.tables import classes_to_heat, print_table
 from pipeline.report.words import copying, duration, regime, signed, typeset, warnings
+from pipeline.report.worth import interval, sentence, worth_to_text
 from pipeline.split import Split
+from pipeline.worth import predictions_to_worth
 
 RAW = Path(__file__).parents[1] / "datasets" / "MNIST" / "raw"
 # Mean accuracy at 50 a class, and how often two arms err together is left to chance and to each image's difficulty.
@@ -161,6 +166,8 @@ def make_results(root: Path, params: dict[str, Any], classes: list[str], tests: 
     comparison.predictions_to_accuracies(study).to_csv(root / "results/accuracies.csv", index=False)
     comparison.predictions_to_recalls(study).to_csv(root / "results/recalls.csv", index=False)
     comparison.predictions_to_mcnemar(study, config).to_csv(root / "results/mcnemar.csv", index=False)
+    controls_to_deltas({}, labels, classes, config).to_csv(root / "results/controls.csv", index=False)
+    predictions_to_worth(study, config.confidence).to_csv(root / "results/worth.csv", index=False)
     groups.predictions_to_groups(study, {}, 0.95).to_csv(root / "results/groups.csv", index=False)
     metrics = comparison.deltas_to_metrics(study, deltas, config, predict(99.3))
     write_json(root / "results/metrics.json", metrics)
@@ -243,6 +250,7 @@ def make_quality(folder: Path, train: LabelledImages, drawn: NDArray[np.int64], 
 def make_runs(folder: Path, budgets: Sequence[int]) -> None:
     names = ["prepare", "train_oracle", "compare"]
     stages = ["split", "train_teacher", "train_gan", "generate", "judge", "assess", "train_baseline", "train_augmented"]
+    stages.append("train_controls")
     names += [f"{stage}@{budget}" for stage in stages for budget in budgets]
     seconds = {"prepare": 2.5, "train_gan": 423.0, "train_oracle": 58.1, "train_baseline": 95.0}
     for name in names:
@@ -429,6 +437,89 @@ def test_several_budgets_and_failed_gans(tmp_path: Path) -> None:
     assert "At 20 images a class, 2 of 3 GANs failed, and count in every number: replicate 1 diverged" in first
     assert "replicate 2 collapsed (its images hardly differ from each other in classes 3 and 4)." in first
     assert (tmp_path / "report/summary.md").read_text(encoding="utf-8").count("**Warning.**") == 2
+
+
+@pytest.mark.parametrize(("shift", "said"), [("rotated", "±30 degrees"), ("blurred", "Gaussian"), ("usps", "USPS")])
+def test_shifted_test_images_are_said_beside_the_verdict(
+    shift: str, said: str, study: tuple[Path, dict[str, Any]], html: str
+) -> None:
+    loaded = load_study(study[0], [5], study[1])
+    shifted = replace(loaded, data=loaded.data | {"shift": shift})
+    page, plain = study_to_page(shifted), replace(loaded, data=loaded.data | {"shift": "none"})
+    for text in (
+        page.split('class="cards"')[0],
+        section(page, "data"),
+        study_to_summary(shifted).split("## Deltas")[0],
+    ):
+        assert "Tested under a shift: " in text and said in text
+    for text in (html, study_to_page(plain), study_to_summary(plain)):
+        assert "under a shift" not in text
+
+
+def test_controls_are_shown_where_there_are_any(study: tuple[Path, dict[str, Any]], html: str) -> None:
+    assert "no networks" not in html and "#controls" not in html
+    loaded, rng = load_study(study[0], [5], study[1]), np.random.default_rng(0)
+    assert "no networks" not in study_to_summary(loaded)
+    labels = rng.integers(0, 10, 200)
+    tables = {
+        f"{model}/{arm}": np.where(rng.random((4, 200)) < 0.7 + 0.04 * i, labels, (labels + 1) % 10)
+        for model in ("knn", "forest")
+        for i, arm in enumerate(CONTROL_ARMS)
+    }
+    deltas = controls_to_deltas({5: tables}, labels, loaded.classes, loaded.compare)
+    with_controls = replace(loaded, controls=deltas)
+    shown = Page(section(study_to_page(with_controls), "controls"))
+    row = deltas[(deltas["model"] == "forest") & (deltas["arm"] == "real+gan")].to_dict("records")[0]
+    said = f"random forest {signed(row['delta'])} points ("
+    first = f"(real+gan against real): nearest neighbours {signed(deltas['delta'][2])} points ("
+    assert typeset(first) in shown.text
+    assert typeset(said) in shown.text and said in study_to_summary(with_controls)
+    assert shown.text.count("random forest real") == 5  # rows of the table: four arms, and one pair more
+
+
+def test_what_an_arm_is_worth(tmp_path: Path) -> None:
+    params = make_study(tmp_path, (2, 8, 20), 3)
+    params["compare"]["primary"]["budget"] = 8
+    page = Page(html := render(tmp_path, params))
+    table = pd.read_csv(tmp_path / "results/worth.csv")
+    shown = Page(section(html, "worth"))
+    row = table[(table["arm"] == "real+gan") & (table["budget"] == 8)].to_dict("records")[0]
+    assert 8 < row["worth"] < 20  # SKILLS
+    assert (
+        f"real+gan at 8 a class is worth {row['worth']:.{0 if row['worth'] > 9.95 else 1}f} real images" in shown.text
+    )
+    assert "from 2 to 20 a class" in shown.text
+    for shown_row in worth_to_text(table).to_numpy().tolist():
+        assert " ".join(shown_row).replace("+", "") in shown.text.replace("+", "")
+    assert len(shown.values("alt")) == 2 and sentence(row) in shown.values("alt")[1]
+    assert "#worth" in page.values("href")
+    summary = (tmp_path / "report/summary.md").read_text(encoding="utf-8")
+    assert sentence(row) in summary.split("## Worth how many real images?")[1]
+
+
+def test_one_budget_is_no_curve(study: tuple[Path, dict[str, Any]], html: str) -> None:
+    assert "Worth how many" not in html and "#worth" not in html
+    assert "Worth how many" not in (study[0] / "report/summary.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("worth", "said"),
+    [
+        ((71.2, 58.4, 89.9), "is worth 71 real images a class (58 to 90)."),
+        ((7.44, 5.1, 12), "is worth 7.4 real images a class (5.1 to 12)."),
+        ((1240, 620, np.inf), "is worth 1,240 real images a class (620 to more than 5,000)."),
+        ((9.96, 0, 90), "is worth 10 real images a class (fewer than 5 to 90)."),
+        ((np.inf, 4000, np.inf), "is worth more than 5,000 real images a class (4,000 to more than 5,000)."),
+        ((np.inf, 5000, np.inf), "is worth more than 5,000 real images a class."),
+        ((0, 0, 5), "is worth fewer than 5 real images a class."),
+        ((60, 0, np.inf), "is worth 60 real images a class (fewer than 5 to more than 5,000)."),
+    ],
+)
+def test_worth_in_words(worth: tuple[float, float, float], said: str) -> None:
+    row = {"budget": 1000, "arm": "real+gan", "curve_from": 5, "curve_to": 5000}
+    row |= dict(zip(("worth", "worth_low", "worth_high"), worth, strict=True))
+    assert sentence(row) == f"real+gan at 1,000 a class {said}"
+    assert interval(row) in said.replace("is worth ", "")
 
 
 def test_one_replicate_in_colour(tmp_path: Path) -> None:

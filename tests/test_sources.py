@@ -46,6 +46,7 @@ def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 def config(source: str, root: Path, **changes: Any) -> DataConfig:
     standard: dict[str, Any] = {
         "part": "all",
+        "shift": "none",
         "image_size": 28,
         "channels": "auto",
         "test_fraction": 0.25,

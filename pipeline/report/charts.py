@@ -126,7 +126,7 @@ def delta_trend(study: Study) -> Picture:
             colour, style = ARM_COLOURS.get(arm, INK), ("-", "--", ":")[i]
             axes.plot(x, series["delta"], style, marker="osD"[i], color=colour, label=name, markersize=5)
             axes.vlines(x, series["ci_low"], series["ci_high"], color=colour, linewidth=2)
-        _budget_axis(axes, sizes)
+        budget_axis(axes, sizes)
         axes.set_ylabel("delta in accuracy, points")
         axes.legend(loc="best")
 
@@ -164,7 +164,7 @@ def ratio_chart(study: Study, budget: Budget) -> Picture | None:
         axes.axhline(0, color=INK, linewidth=1)
         axes.plot(x, rows["delta"], "o-", color=ARM_COLOURS.get(base, INK), markersize=5)
         axes.vlines(x, rows["ci_low"], rows["ci_high"], color=ARM_COLOURS.get(base, INK), linewidth=2)
-        _budget_axis(axes, x)
+        budget_axis(axes, x)
         axes.set_xlabel(f"generated images for each real one, in {base}")
         axes.set_ylabel(f"delta to {reference}, points")
 
@@ -185,7 +185,7 @@ def accuracy_trend(study: Study) -> Picture:
         if oracle > 0:
             axes.axhline(oracle, color=INK, linestyle=(0, (4, 3)), linewidth=1)
             axes.text(sizes[0], oracle, "oracle", va="bottom", fontsize=8)
-        _budget_axis(axes, sizes)
+        budget_axis(axes, sizes)
         logarithmic(axes)
         axes.set_ylabel("test error, %")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, columnspacing=1, handlelength=1.6)
@@ -193,7 +193,8 @@ def accuracy_trend(study: Study) -> Picture:
     return draw(paint, 3.9, "Mean test error in percent of every arm against the budget; the tables hold the numbers.")
 
 
-def _budget_axis(axes: Axes, sizes: Sequence[float]) -> None:
+def budget_axis(axes: Axes, sizes: Sequence[float]) -> None:
+    """Make x logarithmic, with a tick at each budget."""
     axes.set_xscale("log")
     axes.set_xlabel("budget, real images a class")
     axes.set_xlim(min(sizes) / 1.3, max(sizes) * 1.3)

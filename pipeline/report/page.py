@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from pipeline.comparison import Contrast
-from pipeline.report import charts, curves, dataset, effort, pictures, predictors, tables, words
+from pipeline.report import charts, controls, curves, dataset, effort, pictures, predictors, tables, words, worth
 from pipeline.report.rates import rate_check
 from pipeline.report.study import Budget, Study, load_study
 from pipeline.report.summary import study_to_summary
@@ -59,11 +59,14 @@ def study_to_page(study: Study) -> str:
         headline=words.headline(primary),
         confidence=f"{100 * study.compare.confidence:g} %",
         marks=MARKS,
+        shift=words.shift(study.data),
         warnings=words.warnings(study),
         cards=_cards(study),
         deltas=tables.deltas_to_text(study.deltas),
         several=several,
         trends=[charts.delta_trend(study), charts.accuracy_trend(study)] if several else [],
+        worth=worth.section(study),
+        controls=controls.section(study),
         data=_data(study),
         quality=tables.quality_to_text(study),
         predictors=predictors.study_to_predictors(study),

@@ -27,6 +27,7 @@ BUDGET_STAGES = (
     "assess",
     "train_baseline",
     "train_augmented",
+    "train_controls",
 )
 
 
@@ -73,6 +74,8 @@ class Study:
     recalls: pd.DataFrame
     mcnemar: pd.DataFrame
     groups: pd.DataFrame
+    controls: pd.DataFrame
+    worth: pd.DataFrame
     metrics: dict[str, Any]
     data: dict[str, Any]
     train: LabelledImages
@@ -107,6 +110,8 @@ def load_study(root: Path, budgets: Sequence[int], params: Mapping[str, Any]) ->
         recalls=_table(results / "recalls.csv"),
         mcnemar=_table(results / "mcnemar.csv"),
         groups=_table(results / "groups.csv"),
+        controls=_table(results / "controls.csv"),
+        worth=_table(results / "worth.csv"),
         metrics=read_json(results / "metrics.json"),
         data=read_json(artifacts / "data/summary.json"),
         train=train,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pipeline.report import controls, worth
 from pipeline.report.study import Budget, Study
 from pipeline.report.tables import accuracies_to_text, deltas_to_text, text_to_markdown
-from pipeline.report.words import copying, headline, number, spread_out, warnings
+from pipeline.report.words import copying, headline, number, shift, spread_out, warnings
 
 
 def study_to_summary(study: Study) -> str:
@@ -13,6 +14,7 @@ def study_to_summary(study: Study) -> str:
     columns = ["images a class"] if several else []
     columns += ["arm", "against", "delta, points", "interval", "better in", "verdict"]
     parts = [f"# {headline(primary)}", primary["sentence"]]
+    parts += [f"**{said}**"] if (said := shift(study.data)) else []
     parts += [f"> **Warning.** {warning}" for warning in warnings(study)]
     parts += [
         "## Deltas",
@@ -27,6 +29,10 @@ def study_to_summary(study: Study) -> str:
             f"At {budget.size} real images a class; the oracle, which saw all training images, reaches {oracle} %."
         )
         parts.append(text_to_markdown(accuracies_to_text(study, budget.size)))
+    if found := worth.sentences(study):
+        parts += ["## Worth how many real images?", *found]
+    if found := controls.sentences(study):
+        parts += ["## Classifiers that are no networks", *found]
     parts.append("## Quality of the synthetic images")
     parts += [_quality(budget) for budget in study.budgets]
     return "\n\n".join(parts) + "\n"

@@ -92,6 +92,22 @@ def headline(primary: Mapping[str, Any]) -> str:
     }[primary["verdict"]]
 
 
+SHIFTS = {
+    "rotated": "each test image was turned by an angle of its own, drawn uniformly from ±30 degrees",
+    "blurred": "the test images were blurred, by a Gaussian of 1 pixel in 28",
+    "usps": "USPS's digits, of other writers and another scanner, stand in for the test images",
+}
+
+
+def shift(data: Mapping[str, Any]) -> str:
+    """One sentence on a study that is tested on other images than it was trained for; empty where it is not.
+
+    data: what prepare says of the data.
+    """
+    said = SHIFTS.get(data.get("shift", "none"))  # older studies do not say
+    return f"Tested under a shift: {said}. The training images are as they were." if said else ""
+
+
 def warnings(study: Study) -> list[str]:
     """What a reader must know before any number: a trial, GANs that failed, missing replicates, unequal arms."""
     found = []

@@ -18,6 +18,7 @@ from pipeline.classifier.training import ClassifierConfig
 from pipeline.comparison import CompareConfig
 from pipeline.compute import ComputeConfig
 from pipeline.config import from_mapping, require
+from pipeline.controls import ControlsConfig
 from pipeline.errors import InputError
 from pipeline.gan.networks.registry import count_parameters
 from pipeline.gan.recipe import GanConfig, load_recipe
@@ -58,6 +59,7 @@ class Params:
     classifier: ClassifierConfig
     arms: ArmsConfig
     variants: VariantsConfig
+    controls: ControlsConfig
     compare: CompareConfig
     compute: ComputeConfig
 

@@ -17,12 +17,15 @@ from pipeline.comparison import (
     predictions_to_mcnemar,
     predictions_to_recalls,
 )
+from pipeline.controls import controls_to_deltas
 from pipeline.errors import InputError
 from pipeline.files import read_json
 from pipeline.groups import predictions_to_groups
 from pipeline.images import load_arrays
+from pipeline.stages.controls import gather_controls
 from pipeline.stages.evidence import gather
 from pipeline.stages.stage import Stage, run, write_csv, write_json
+from pipeline.worth import predictions_to_worth
 
 RESULTS = Path("results")
 
@@ -31,6 +34,8 @@ def compare(stage: Stage) -> None:
     config = stage.config("compare", CompareConfig)
     labels = read_labels()
     provenance, breaks = gather(stage.value("study.budgets"), labels)
+    controls, seen, found = gather_controls(provenance, stage.value("controls.models"))
+    provenance, breaks = provenance | seen, breaks + found
     if breaks:
         more = f" ({len(breaks)} breaks; `python -m pipeline.verify` lists them)" if len(breaks) > 1 else ""
         raise InputError(f"leak: {breaks[0]}{more}; run `dvc repro -f` from the stage that wrote it")
@@ -52,6 +57,8 @@ def compare(stage: Stage) -> None:
     write_csv(RESULTS / "recalls.csv", predictions_to_recalls(study))
     write_csv(RESULTS / "mcnemar.csv", predictions_to_mcnemar(study, config))
     write_csv(RESULTS / "groups.csv", predictions_to_groups(study, read_counts(by_budget), config.confidence))
+    write_csv(RESULTS / "controls.csv", controls_to_deltas(controls, labels, classes, config))
+    write_csv(RESULTS / "worth.csv", predictions_to_worth(study, config.confidence))
     metrics = deltas_to_metrics(study, deltas, config, oracle)
     write_json(RESULTS / "metrics.json", metrics)
     write_json(RESULTS / "provenance.json", provenance)

@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.images import save_arrays
 from pipeline.memory import within_memory
+from pipeline.shift import shifted
 from pipeline.sources import DataConfig, hold_out, read
 from pipeline.stages.stage import Stage, run, whole_folder, write_json
 from pipeline.subsets import development_part
@@ -25,6 +26,7 @@ def prepare(stage: Stage) -> None:
         # The test images are read with the rest and go no further: half of the development part is tested on instead.
         part = train.subset(development_part(train.labels, stage.value("split.development_per_class")))
         train, test = hold_out(part, DEVELOPMENT_TEST, config.split_seed, Path(config.root))
+    test = shifted(test, config)  # as the last step, so that what was dropped and held out stays the same
     dropped = asdict(source.dropped)
     with whole_folder(Path("artifacts/data")) as folder:
         train.save(folder / "train.npz")
@@ -34,6 +36,7 @@ def prepare(stage: Stage) -> None:
         summary = {
             "source": config.source,
             "part": config.part,
+            "shift": config.shift,
             "classes": list(train.classes),
             "shape": list(train.shape),
             "train": len(train),

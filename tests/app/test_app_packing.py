@@ -36,7 +36,7 @@ def test_a_zip_of_pngs_has_a_table_of_labels(channels: int) -> None:
 
 def test_the_unpacked_zip_is_a_data_source(tmp_path: Path) -> None:
     zipfile.ZipFile(io.BytesIO(pack(made(3), "png"))).extractall(tmp_path)
-    source = read(DataConfig("folder", "all", str(tmp_path), 9, "auto", 0.25, 0))
+    source = read(DataConfig("folder", "all", "none", str(tmp_path), 9, "auto", 0.25, 0))
     assert len(source.train) + len(source.test) == 12
     assert source.train.classes == ("T-shirt-top", "cat", "hot dog")
 
