@@ -147,8 +147,9 @@ def measure_rates(values: Mapping[str, Any], rates: Sequence[float], budget: int
 
 def put_in(path: Path, table: pd.DataFrame) -> None:
     """Write `table` into the CSV at `path`; rows of the same everything but accuracy give way to it, others stay."""
-    if path.exists():
-        table = pd.concat([pd.read_csv(path), table], ignore_index=True)
+    old = pd.read_csv(path) if path.exists() else table.head(0)
+    if len(old):
+        table = pd.concat([old, table], ignore_index=True)
     keys = [name for name in table.columns if name != "accuracy"]
     write_csv(path, table.drop_duplicates(keys, keep="last"))
 
