@@ -42,7 +42,7 @@ from pipeline.subsets import DEVELOPMENT_SEED, development_part, disjoint_subset
 from pipeline.weights import arrays_to_network
 
 OUTPUT = Path("docs/development.csv")
-GRID = (0.0075, 0.015, 0.03, 0.06)  # a factor of 2 apart, around the default
+GRID = (0.015, 0.03, 0.06)  # a factor of 2 apart, around the default
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,8 +147,9 @@ def measure_rates(values: Mapping[str, Any], rates: Sequence[float], budget: int
 
 def put_in(path: Path, table: pd.DataFrame) -> None:
     """Write `table` into the CSV at `path`; rows of the same everything but accuracy give way to it, others stay."""
-    if path.exists():
-        table = pd.concat([pd.read_csv(path), table], ignore_index=True)
+    old = pd.read_csv(path) if path.exists() else table.head(0)
+    if len(old):
+        table = pd.concat([old, table], ignore_index=True)
     keys = [name for name in table.columns if name != "accuracy"]
     write_csv(path, table.drop_duplicates(keys, keep="last"))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -48,6 +49,7 @@ STAGES = [
     "compare",
     "report",
 ]
+PRINTED = ("docs/openings.csv", "docs/rates.csv")  # what the page prints besides the stages' outputs
 ENVIRONMENT = os.environ | {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     "DVC_NO_ANALYTICS": "1",
@@ -92,7 +94,8 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     repository = tmp_path_factory.mktemp("sources") / "repository"
     listed = run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard").split("\n")
     for name in filter(None, listed):
-        if (ROOT / name).is_file() and name not in ("dvc.lock",) and not name.startswith(("results/", "docs/")):
+        left = name == "dvc.lock" or (name.startswith(("results/", "docs/")) and name not in PRINTED)
+        if (ROOT / name).is_file() and not left:
             (repository / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, repository / name)
     change_params(repository, TINY)
@@ -176,6 +179,24 @@ def test_a_second_run_changes_nothing(study: Path) -> None:
     assert run(study, "git", "status", "--porcelain") == ""
 
 
+def counted(repository: Path) -> pd.DataFrame:
+    """The ledger of openings after it was brought up to date."""
+    run(repository, sys.executable, "-m", "pipeline.openings")
+    return pd.read_csv(repository / "docs/openings.csv", dtype=str)
+
+
+def test_the_page_counts_the_openings_of_the_test_set(copy: Path) -> None:
+    def said() -> str:
+        found = re.search(r"has been opened (.*?), this study among them", (copy / "report/index.html").read_text())
+        assert found
+        return found[1]
+
+    before, times = pd.read_csv(copy / "docs/openings.csv"), said()  # made before the ledger had the study
+    assert len(counted(copy)) == len(before) + 1
+    assert stages_run(run(copy, "dvc", "repro")) == ["report"]
+    assert said() == times and "up to date" in run(copy, "dvc", "status")
+
+
 def test_the_same_params_give_the_same_bytes(study: Path, sources: Path, tmp_path: Path) -> None:
     repository = tmp_path / "again"
     run(tmp_path, "git", "clone", "-q", str(sources), str(repository))
@@ -199,6 +220,7 @@ def test_a_new_budget_runs_its_own_stages_and_the_last_two(copy: Path) -> None:
 
 
 def test_an_experiment_with_another_gan_retrains_no_baseline(copy: Path) -> None:
+    known = len(counted(copy))
     ran = stages_run(run(copy, "dvc", "exp", "run", "-n", "longer", "-S", "gan.steps=18"))
     assert set(ran) == {
         "check",
@@ -216,10 +238,17 @@ def test_an_experiment_with_another_gan_retrains_no_baseline(copy: Path) -> None
     assert "18" in run(copy, "dvc", "params", "diff", "--md")
     assert "real+gan" in run(copy, "dvc", "metrics", "diff", "--all", "--md")
 
+    ledger = counted(copy)  # the experiment opened the test set once more
+    assert len(ledger) == known + 1 and tuple(ledger.iloc[-1][["part", "seed"]]) == ("all", "7")
+    (saved,) = run(copy, "git", "for-each-ref", "--format=%(objectname)", "refs/exps/*/*/longer").split()
+    assert ledger.iloc[-1]["commit"] == saved[:12]
+
 
 def test_another_margin_reruns_the_comparison_alone(copy: Path) -> None:
+    ledger = counted(copy)
     ran = stages_run(run(copy, "dvc", "exp", "run", "-S", "compare.margin=0.2"))
     assert ran == ["check", "compare", "report"]
+    assert counted(copy).equals(ledger)  # the same predictions, compared anew
 
 
 def test_looking_at_a_study_with_dvc(study: Path) -> None:

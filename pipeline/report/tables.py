@@ -202,15 +202,14 @@ def budget_quality_to_text(budget: Budget) -> pd.DataFrame:
 
 def rates_to_text(check: RateCheck) -> pd.DataFrame:
     """One row an arm: accuracy at each learning rate, the best rate, and what the shared one loses against it."""
-    rows = [
-        {
-            "arm": arm.arm,
-            **{f"{rate:g}": number(accuracy) for rate, accuracy in zip(check.rates, arm.accuracies, strict=True)},
-            "best": f"{arm.best:g}",
-            "lost by the shared rate": "–" if arm.best == check.shared else plus_minus(arm.loss),
-        }
-        for arm in check.arms
-    ]
+    headers = [f"{rate:g}, shared" if rate == check.shared else f"{rate:g}" for rate in check.rates]
+    rows = []
+    for arm in check.arms:
+        row = (
+            {"arm": arm.arm} | dict(zip(headers, map(number, arm.accuracies), strict=True)) | {"best": f"{arm.best:g}"}
+        )
+        lost = "–" if arm.best == check.shared else plus_minus(arm.loss).removeprefix("+")
+        rows.append(row | {"the shared rate loses": lost})
     return pd.DataFrame(rows)
 
 
@@ -219,11 +218,11 @@ def openings_to_text(study: Study, reuse: Reuse) -> pd.DataFrame:
     rows = reuse.openings.to_dict("records")
     if not reuse.known:
         own = {"seed": study.params["study"]["seed"], "recipe": study.params["gan"]["recipe"]}
-        rows.append({**study.metrics["primary"], **own, "date": "this study", "commit": "not in the ledger yet"})
+        rows.append({**study.metrics["primary"], **own, "commit": "this study", "date": "–"})
     return pd.DataFrame(
         {
-            "date": row["date"],
             "commit": row["commit"],
+            "date": row["date"],
             "seed": str(row["seed"]),
             "GAN recipe": row["recipe"],
             "contrast": f"{row['arm']} against {row['reference']} at {row['budget']:g}",

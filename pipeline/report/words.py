@@ -242,5 +242,7 @@ def openings(reuse: Reuse, trial: bool) -> str:
     """How often the test set was opened. trial: the study at hand is one on the development part."""
     times = {0: "never", 1: "once", 2: "twice"}.get(reuse.times, f"{reuse.times} times")
     own = "" if trial else ", by this study" if reuse.times == 1 else ", this study among them"
-    trials = f"{reuse.trials} trial{'s' if reuse.trials != 1 else ''} on the development part left it shut"
-    return f"In this repository's history the test set of {reuse.test_set} has been opened {times}{own}; {trials}."
+    return (
+        f"In this repository's history the test set of {reuse.test_set} has been opened {times}{own}. Trials on the "
+        f"development part, which leave it shut: {reuse.trials}."
+    )
