@@ -74,13 +74,13 @@ class Sweep:
 
 
 def changed_params(changes: Sequence[str]) -> dict[str, Any]:
-    """params.yaml as DVC changes it for an experiment. Raises InputError naming the change that cannot be made."""
+    """params.yaml as DVC changes it for an experiment. Raises InputError if that cannot be done."""
     with tempfile.TemporaryDirectory() as folder:
         copy = shutil.copy(PARAMS, folder)
         try:
             apply_overrides(copy, list(changes))
         except InvalidArgumentError as error:
-            raise InputError(f"--set: {one_line(error.__cause__ or error)}") from None
+            raise InputError(f"--set {' '.join(changes)}: {one_line(error.__cause__ or error)}") from None
         return read_params(Path(copy))
 
 

@@ -44,17 +44,11 @@ class Checkout:
     def pull(self, on_line: Line) -> None:
         """Fetch from the remote what the workspace lacks, and the run cache.
 
-        Raises CommandFailed also where the remote does not answer, which DVC takes for one that lacks the data.
+        Raises CommandFailed also where the remote is not there, which DVC takes for one that lacks the data.
         """
         for address in self._remote_addresses():
-            parts = urlsplit(address)
-            if parts.hostname and parts.scheme in PORTS:
-                try:
-                    place = (parts.hostname, parts.port or PORTS[parts.scheme])
-                    socket.create_connection(place, timeout=PATIENCE).close()
-                except OSError as error:
-                    said = f"the remote {address} does not answer ({error.strerror or error})"
-                    raise CommandFailed("dvc pull", 1, [said]) from None
+            if reason := absence(address):
+                raise CommandFailed("dvc pull", 1, [f"the remote {address} {reason}"])
         self._dvc(["pull", "--run-cache", "--allow-missing"], "dvc pull", on_line)
 
     def push(self, on_line: Line) -> None:
@@ -109,6 +103,21 @@ class Checkout:
                 on_line(line)
 
         return self.processes.run([sys.executable, "-m", "dvc", *arguments], self.root, name, on_telling)
+
+
+def absence(address: str) -> str | None:
+    """Why a remote cannot be reached: its host does not answer, or its folder is not there. None if it can, as far as
+    can be told without its own protocol.
+    """
+    parts = urlsplit(address)
+    if parts.scheme in ("", "file"):
+        return None if Path(parts.path).is_dir() else "is no folder on this machine; mount it, or make it"
+    if parts.hostname and parts.scheme in PORTS:
+        try:
+            socket.create_connection((parts.hostname, parts.port or PORTS[parts.scheme]), timeout=PATIENCE).close()
+        except OSError as error:
+            return f"does not answer ({error.strerror or error})"
+    return None
 
 
 def git(root: Path, *arguments: str, given: bytes | None = None) -> str:

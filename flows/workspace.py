@@ -64,6 +64,8 @@ def _share(root: Path, tree: Path) -> None:
         shutil.copy(local, tree / ".dvc/config.local")
     config = ConfigObj(str(tree / ".dvc/config.local"))
     config.setdefault("cache", {})["dir"] = str(_cache(root))
+    for section, url in _relative_remotes(root).items():
+        config.setdefault(section, {})["url"] = str((root / ".dvc" / url).resolve())
     config.write()
     finished = root / ".cache"
     finished.mkdir(exist_ok=True)
@@ -87,6 +89,16 @@ def _unversioned_data(root: Path) -> list[str]:
         return []
     listed = git(root, "ls-files", "-z", "--others", "--", folder).split("\0")
     return [name for name in listed if name and (root / name).is_file()]
+
+
+def _relative_remotes(root: Path) -> dict[str, str]:
+    """Remotes by their section of DVC's settings whose address is a folder relative to .dvc, the worktree's another."""
+    urls = {}
+    for name in ("config", "config.local"):
+        for section, values in ConfigObj(str(root / ".dvc" / name)).items():
+            if section.startswith("remote ") and "url" in values:
+                urls[section] = values["url"]
+    return {section: url for section, url in urls.items() if "://" not in url and not Path(url).is_absolute()}
 
 
 def _cache(root: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Flow augmentation-study on a toy that is real DVC; the tests share one checkout and run in their order."""
+"""Flow augmentation-study on a toy that is real DVC. The tests share one checkout, which has been run once."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import chdir, suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -19,37 +19,23 @@ import psutil
 import pytest
 from prefect.artifacts import Artifact
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.sorting import TaskRunSort
 from prefect.settings import PREFECT_API_URL
 from toy_study import change, commit
 
+from flows.dvc import Checkout
 from flows.history import read_history
+from flows.processes import CommandFailed, Processes
 from flows.request import Study
+from flows.slots import Slots
 from flows.study import augmentation_study
 from flows.sweep import Sweep, recipe_sweep
 
 pytestmark = pytest.mark.usefixtures("prefect", "here")
 PROJECT = Path(__file__).parents[2]
 STAGES = ["compare", "report", "split", "train_baseline", "train_gan@10", "train_gan@20"]
-
-
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, str]]]:
-    """What reached a webhook, which a server on loopback answers."""
-    received: list[dict[str, str]] = []
-
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("SYNTHGAIN_WEBHOOK", f"http://127.0.0.1:{server.server_port}/hook")
-        yield received
-        server.shutdown()
 
 
 def run(**study: Any) -> Any:
@@ -114,8 +100,62 @@ def dvc(root: Path, *arguments: str) -> str:
     ).stdout
 
 
-def test_the_first_run_runs_every_stage_and_shows_what_came_out(here: Path) -> None:
-    state = run(experiment="first")
+@pytest.fixture(scope="module")
+def first(prefect: None, toy: Path) -> Any:
+    """The toy's first run, its results committed."""
+    with chdir(toy):
+        state = run(experiment="first")
+    commit(toy, "results")
+    return state
+
+
+@pytest.fixture
+def here(first: Any, toy: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The toy after its first run, as the present folder."""
+    monkeypatch.chdir(toy)
+    return toy
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A run of another seed, as an experiment. sent: what it sent to a webhook, a server on loopback. status: what Git
+    said of the checkout before and after it.
+    """
+
+    state: Any
+    sent: list[dict[str, str]]
+    status: list[str]
+
+
+@pytest.fixture(scope="module")
+def apart(first: Any, toy: Path) -> Apart:
+    received: list[dict[str, str]] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+    def status() -> str:
+        command = ["git", "status", "--porcelain"]
+        return subprocess.run(command, cwd=toy, capture_output=True, text=True, check=True).stdout
+
+    with (
+        ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        Thread(target=server.serve_forever, daemon=True).start()
+        patch.setenv("SYNTHGAIN_WEBHOOK", f"http://127.0.0.1:{server.server_port}/hook")
+        patch.chdir(toy)
+        before = status()
+        state = run(overrides=["study.seed=2"], experiment="apart")
+        server.shutdown()
+        return Apart(state, received, [before, status()])
+
+
+def test_the_first_run_runs_every_stage_and_shows_what_came_out(first: Any) -> None:
+    state = first
     assert outcomes(state) == dict.fromkeys(STAGES, "Ran")
     assert {name for name in tasks(state) if name in STAGES} == set(STAGES)
     assert "points better" in artifact("verdict").data
@@ -126,7 +166,6 @@ def test_the_first_run_runs_every_stage_and_shows_what_came_out(here: Path) -> N
     facts = artifact("run").data
     assert "SHA-256 of dvc.lock" in facts and "| train_gan@10 | Ran |" in facts and "a comment that stays" in facts
     assert float(artifact("progress-train-gan-10").data) == 100
-    commit(here, "results")
 
 
 def test_an_unchanged_study_starts_no_stage_and_saves_nothing(here: Path) -> None:
@@ -159,11 +198,10 @@ def test_dvc_is_started_only_for_what_changed_and_what_directly_needs_it(here: P
     subprocess.run(["git", "checkout", "-q", "."], cwd=here, check=True)
 
 
-def test_overrides_run_as_an_experiment_that_leaves_the_checkout_alone(here: Path, sent: list[dict[str, str]]) -> None:
-    before = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True).stdout
-    state = run(overrides=["study.seed=2"], experiment="apart")
-    assert outcomes(state)["split"] == "Ran" and outcomes(state)["train_baseline"] == "Ran"
-    assert subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True).stdout == before
+def test_overrides_run_as_an_experiment_that_leaves_the_checkout_alone(here: Path, apart: Apart) -> None:
+    found, sent = outcomes(apart.state), apart.sent
+    assert found["split"] == "Ran" and found["train_baseline"] == "Ran"
+    assert apart.status[0] == apart.status[1]
     assert list(here.glob(".prefect/workspaces/*")) == []
     assert [one["event"] for one in sent] == ["verdict changed"] and "helps became inconclusive" in sent[0]["text"]
     shown = json.loads(dvc(here, "exp", "show", "--json"))
@@ -179,7 +217,7 @@ def test_overrides_run_as_an_experiment_that_leaves_the_checkout_alone(here: Pat
     )
 
 
-def test_fresh_seeds_add_up_in_the_history(here: Path) -> None:
+def test_fresh_seeds_add_up_in_the_history(here: Path, apart: Apart) -> None:
     assert outcomes(run(fresh="seed", experiment="night"))["compare"] == "Ran"
     results = {result.experiment: result for result in read_history(here)}
     assert results["night"].seed > 20200101000000
@@ -236,6 +274,17 @@ def test_an_unreachable_remote_is_one_line(here: Path) -> None:
     assert "dvc pull: the remote http://127.0.0.1:9/none does not answer (Connection refused)" in pulled.message
 
 
+def test_a_remote_folder_that_is_not_there_is_one_line(here: Path, tmp_path: Path) -> None:
+    store, checkout = tmp_path / "store", Checkout(here, Processes())
+    dvc(here, "remote", "add", "--local", "--default", "store", str(store))
+    with pytest.raises(CommandFailed) as failed:
+        checkout.pull(print)
+    store.mkdir()
+    checkout.pull(print)  # an empty one lacks the data, and that is all
+    dvc(here, "remote", "remove", "--local", "store")
+    assert failed.value.line == f"dvc pull: the remote {store} is no folder on this machine; mount it, or make it"
+
+
 def test_a_fresh_seed_of_a_part_runs_that_part(here: Path) -> None:
     found = outcomes(run(fresh="seed", targets=["train_baseline"]))
     assert found == {"split": "Ran", "train_baseline": "Ran"}
@@ -262,6 +311,8 @@ def test_a_killed_flow_leaves_no_orphan_and_the_next_run_goes_on(here: Path, mon
     monkeypatch.setattr("flows.slots.ABANDONED", 1.0)  # the killed flow's slots
     assert outcomes(run(overrides=["gan.steps=5"], targets=["train_gan"], experiment="next"))["train_gan@10"] == "Ran"
     assert list(here.glob(".prefect/workspaces/*")) == []
+    with get_client(sync_client=True) as client:  # the killed flow's slots that nobody waited for
+        client.update_global_concurrency_limit(Slots(here).cores_limit, GlobalConcurrencyLimitUpdate(active_slots=0))
 
 
 def test_a_sweep_compares_studies_that_run_at_the_same_time(here: Path) -> None:

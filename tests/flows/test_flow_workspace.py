@@ -29,3 +29,17 @@ def test_experiments_are_saved_at_the_same_time(tmp_path: Path) -> None:
         list(pool.map(lambda tree, name: Checkout(tree, Processes()).save_experiment(name), trees, names))
     assert [free_name(root, name) for name in names] == [f"{name}-2" for name in names]
     assert list(root.glob(".prefect/workspaces/*")) == []
+
+
+def test_a_folder_beside_the_checkout_is_the_same_remote_in_a_workspace(tmp_path: Path) -> None:
+    root = make_toy(tmp_path / "toy")
+    for words in (["--default", "store", "../store"], ["--local", "mine", "../mine"], ["far", "s3://bucket/folder"]):
+        subprocess.run([sys.executable, "-m", "dvc", "remote", "add", "-q", *words], cwd=root, check=True)
+    commit(root, "remotes")
+    code = "from dvc.repo import Repo; print(*(one['url'] for one in Repo().config['remote'].values()))"
+    found = {}
+    with workspace(root, "one") as tree:
+        for folder in (root, tree):
+            asked = subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, capture_output=True, text=True)
+            found[folder] = asked.stdout.split()
+    assert found[tree] == found[root] == [str(tmp_path / "store"), "s3://bucket/folder", str(tmp_path / "mine")]
