@@ -143,7 +143,7 @@ def worth_chart(worth: pd.DataFrame) -> Picture:
         budget_axis(axes, sizes)
         axes.set_ylim(span)
         axes.set_ylabel("worth, real images a class")
-        axes.legend(loc="upper left")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
 
     said = " ".join(sentence(row) for row in worth[worth["arm"].isin(ARMS)].to_dict("records"))
     return draw(paint, 3.6, f"What an arm is worth against its budget. {said}")
