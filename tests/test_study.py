@@ -46,6 +46,7 @@ STAGES = [
     "assess@10",
     "train_baseline@10",
     "train_augmented@10",
+    "train_controls@10",
     "compare",
     "report",
 ]
@@ -228,6 +229,7 @@ def test_an_experiment_with_another_gan_retrains_no_baseline(copy: Path) -> None
         "generate@10",
         "assess@10",
         "train_augmented@10",
+        "train_controls@10",
         "compare",
         "report",
     }

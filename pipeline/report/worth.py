@@ -86,6 +86,7 @@ def accuracy_curve(study: Study) -> Picture:
     """Accuracy of real images alone and of `ARMS` against the budget; every replicate of the former as a dot."""
     sizes = [budget.size for budget in study.budgets]
     tables = {size: study.budget_accuracies(size) for size in sizes}
+    tables = {size: table[[arm for arm in ("real", *ARMS) if arm in table]] for size, table in tables.items()}
 
     def paint(axes: Axes) -> None:
         for size, table in tables.items():
@@ -134,7 +135,7 @@ def worth_chart(worth: pd.DataFrame) -> Picture:
             x, colour = rows["budget"] * 1.06 ** (i - 1), ARM_COLOURS.get(arm, INK)  # side by side
             low, high, estimate = (rows[name].clip(*span) for name in ("worth_low", "worth_high", "worth"))
             axes.vlines(x, low, high, color=colour, linewidth=2)
-            axes.plot(x, estimate, marker="s^D"[i % 3], color=colour, label=arm, linewidth=0, markersize=5)
+            axes.plot(x, estimate, marker="s^D"[i % 3], color=colour, label=arm, linewidth=0, clip_on=False)
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(FixedLocator([float(size) for size in sizes]))
         axes.yaxis.set_minor_locator(NullLocator())
@@ -142,7 +143,7 @@ def worth_chart(worth: pd.DataFrame) -> Picture:
         budget_axis(axes, sizes)
         axes.set_ylim(span)
         axes.set_ylabel("worth, real images a class")
-        axes.legend(loc="upper left")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
 
     said = " ".join(sentence(row) for row in worth[worth["arm"].isin(ARMS)].to_dict("records"))
     return draw(paint, 3.6, f"What an arm is worth against its budget. {said}")
