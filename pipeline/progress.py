@@ -100,7 +100,8 @@ def listening(progress: Progress, host: str = LOOPBACK) -> Iterator[Address]:
     host: this machine, by the name or number at which those processes find it.
     """
     with _socket(host) as listener:
-        listener.bind((host, 0))
+        with suppress(OSError):  # not even loopback is there: nothing is shown, and the work goes on
+            listener.bind((host, 0))
         address = Address(host, listener.getsockname()[1], secrets.token_hex(8))
         thread = threading.Thread(target=_receive, args=(listener, address.word, progress), daemon=True)
         thread.start()

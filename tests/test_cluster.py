@@ -265,7 +265,7 @@ def test_a_dask_cluster_without_the_package_ends_in_one_line(tmp_path: Path) -> 
         began = time.monotonic()
         with pytest.raises(InputError, match="install this commit there and restart it") as error:
             run([1, 2, 3], tmp_path, lacking.config)
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 60  # joblib alone would wait for ever
     assert "\n" not in str(error.value)
 
 

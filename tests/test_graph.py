@@ -246,7 +246,8 @@ def test_arms_are_trained_under_the_same_params() -> None:
     for stage in ("train_gan", "generate", "assess", "train_baseline", "train_augmented"):
         declared = entries(stage, "params")
         assert "study" not in declared, f"{stage}: a budget more would retrain all"
-        assert not {"study.budgets", "study.replicates", "compute", "compute.workers", "compare"} & set(declared)
+        assert not {"study.budgets", "study.replicates", "compute", "compare"} & set(declared)
+        assert not {f"compute.{name}" for name in ("workers", "backend", "address")} & set(declared)
 
 
 def test_a_split_depends_on_no_other_budget() -> None:

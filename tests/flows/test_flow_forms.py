@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from flows.graph import Stage
-from flows.history import Result, summary, verdict_before
+from flows.history import Result, _digest, summary, verdict_before
 from flows.progress import line_to_step
 from flows.request import Study
 from flows.serve import read_deployments
@@ -89,3 +89,10 @@ def test_history_pools_only_what_is_alike() -> None:
     assert "3 seeds, mean delta +2.00 points, SD 1.00, +1.00 to +3.00" in text
     assert verdict_before([*results, latest], latest) == "helps"
     assert verdict_before(results, results[2]) is None
+
+
+def test_where_a_study_ran_does_not_tell_it_from_others() -> None:
+    here = {"gan": {"steps": 3}, "compute": {"device": "cpu", "workers": 2, "backend": "local", "address": None}}
+    there = {"gan": {"steps": 3}, "compute": {"device": "cpu", "backend": "dask", "address": "tcp://10.0.0.5:8786"}}
+    other = {"gan": {"steps": 3}, "compute": {"device": "cuda"}}
+    assert _digest(here) == _digest(there) != _digest(other)
