@@ -33,7 +33,9 @@ from pipeline.gan.recipe import load_recipe
 from pipeline.gan.replicate import train_replicate as train_gan
 from pipeline.gan.sampling import class_balanced
 from pipeline.images import LabelledImages
-from pipeline.report.rates import RATE, RATES, params_to_settings
+from pipeline.report import words
+from pipeline.report.rates import RATE, RATES, params_to_settings, rate_check
+from pipeline.report.tables import rates_to_text
 from pipeline.seeds import derive
 from pipeline.sources import read
 from pipeline.stages.check import Params, to_params
@@ -134,15 +136,17 @@ def rate_grid(
 
 
 def measure_rates(values: Mapping[str, Any], rates: Sequence[float], budget: int, parts: list[Fold], seed: int) -> None:
-    """The grid under the params `values`, into docs/rates.csv; prints the mean of each arm at each rate."""
+    """The grid under the params `values`, into docs/rates.csv; prints the check as the page has it."""
     params = to_params(values)
     if params.gan.steps is None:
         raise InputError("gan.steps: null in params.yaml; the check wants a number of steps")
     synthetic = generated(params, params.gan.recipe, "default", params.gan.steps, parts, seed)
     table = rate_grid(params, rates, parts, synthetic, seed)
     settings = {key: value for key, value in params_to_settings(values).items() if key != RATE}
-    put_in(RATES, pd.DataFrame({"budget": budget, "seed": seed, **settings}, index=table.index).join(table))
-    print(table.pivot_table("accuracy", "arm", RATE, sort=False).round(2).to_string())
+    table = pd.DataFrame({"budget": budget, "seed": seed, **settings}, index=table.index).join(table)
+    put_in(RATES, table)
+    check = rate_check(table, values, budget)
+    print("\n".join([rates_to_text(check).to_string(index=False), *words.rates(check)]))
 
 
 def put_in(path: Path, table: pd.DataFrame) -> None:

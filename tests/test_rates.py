@@ -51,7 +51,11 @@ def table(accuracies: dict[str, list[list[float]]], params: dict[str, Any], budg
 
 
 def test_the_grid_gives_every_arm_every_rate_once(
-    params: dict[str, Any], toy: LabelledImages, fresh_toy: LabelledImages, tmp_path: Path
+    params: dict[str, Any],
+    toy: LabelledImages,
+    fresh_toy: LabelledImages,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     parts = [Fold(toy, fresh_toy), Fold(toy.subset(np.arange(15)), fresh_toy)]
     measure_rates(params, (0.02, 1e-6), 10, parts, seed=1)
@@ -61,6 +65,8 @@ def test_the_grid_gives_every_arm_every_rate_once(
     assert set(found["gan.steps"]) == {2} and set(found["classifier.width"]) == {4}
     real = found[found["arm"] == "real"].groupby(RATE)["accuracy"].mean()
     assert real[0.02] > 90 and real[1e-6] < 60  # the rate reaches the training: these corners are learnt in 20 steps
+
+    assert f"{real[1e-6]:.2f}" in capsys.readouterr().out
 
     first = path.read_bytes()
     measure_rates(params, (0.02, 1e-6), 10, parts, seed=1)  # from the cache, into the same rows
