@@ -32,10 +32,13 @@ class Checkout:
 
     def __init__(self, root: Path, processes: Processes) -> None:
         self.root, self.processes = root, processes
+        self.pulled = False
 
     def repro(self, stage: str, on_line: Line, force: bool = False) -> Outcome:
         """Bring one stage up to date; says whether it ran, came from DVC's run cache, or had not changed."""
-        command = ["--wait-for-lock", "repro", "--single-item", *(["--force"] if force else []), stage]
+        # Outputs that only the run cache names are not fetched by `dvc pull`, but by `repro --pull`.
+        options = [*(["--force"] if force else []), *(["--pull"] if self.pulled else [])]
+        command = ["--wait-for-lock", "repro", "--single-item", *options, stage]
         lines = self._dvc(command, stage, on_line)
         if any(line.startswith("Running stage ") for line in lines):
             return "Ran"
@@ -50,6 +53,7 @@ class Checkout:
             if reason := absence(address):
                 raise CommandFailed("dvc pull", 1, [f"the remote {address} {reason}"])
         self._dvc(["pull", "--run-cache", "--allow-missing"], "dvc pull", on_line)
+        self.pulled = True
 
     def push(self, on_line: Line) -> None:
         """Send what dvc.lock names, and the run cache, to the remote."""

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from toy_study import change, commit, make_toy
 
+from flows.dvc import Checkout
+from flows.processes import Processes
+
 pytest.importorskip("dvc_s3", reason="extra s3 is not installed")
 server = pytest.importorskip("moto.server")
 
@@ -104,6 +107,23 @@ def test_what_one_machine_computed_the_other_restores_from_the_run_cache(first: 
     assert ran(output) == ["compare"]  # its tables lie in Git, not in the cache; DVC keeps no run of such a stage
     assert (second / "artifacts/split").read_text() == "2"
     assert outputs(second) == outputs(first)
+
+
+def test_a_flow_that_pulls_restores_from_the_run_cache(
+    first: Path, second: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", ENVIRONMENT)
+    for root in (first, second):
+        change(
+            root, next(line for line in (root / "params.yaml").read_text().splitlines() if "seed:" in line), "  seed: 9"
+        )
+    dvc(first, "repro")
+    dvc(first, "push", "--run-cache")
+    with Processes() as processes:
+        checkout = Checkout(second, processes)
+        checkout.pull(print)
+        assert checkout.repro("split", print) == "Restored"
+        assert checkout.repro("train_gan@10", print) == "Restored"
 
 
 def test_without_the_run_cache_it_is_computed_again(second: Path) -> None:
