@@ -29,6 +29,7 @@ from pipeline import cluster, compute
 from pipeline.compute import ComputeConfig, run_replicates
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages, save_arrays
+from pipeline.split import PseudoLabels, Split
 from pipeline.stages import train_baseline as baseline_stage
 from pipeline.stages import train_gan as gan_stage
 from pipeline.stages.stage import Stage, read_params
@@ -148,7 +149,9 @@ def study(tmp_path: Path, digits: LabelledImages, monkeypatch: pytest.MonkeyPatc
     order = np.argsort(np.tile(np.arange(20), 10), kind="stable")  # the first of each class, then the second, ...
     digits.save(Path("artifacts/data/train.npz"))
     save_arrays(Path("artifacts/data/test_images.npz"), pixels=digits.pixels[:50])
-    save_arrays(Path("artifacts/splits/5.npz"), subsets=order[:100].reshape(2, 50), development=order[100:])
+    subsets, nothing = order[:100].reshape(2, 50), np.empty((2, 0), np.int64)
+    Split(subsets, digits.labels[subsets], nothing, order[100:]).save(Path("artifacts/splits/5.npz"))
+    PseudoLabels(nothing, nothing.astype(bool)).save(Path("artifacts/pseudo/5.npz"))
     shutil.copytree(ROOT / "conf", "conf")
     yaml = YAML()
     values = yaml.load(ROOT / "params.yaml")

@@ -39,8 +39,9 @@ from pipeline.gan.networks.registry import (
 from pipeline.gan.recipe import Recipe, load_recipe
 from pipeline.gan.sampling import class_balanced, generate, load_generator
 from pipeline.gan.training import Gan, new_gan, train
-from pipeline.images import LabelledImages, save_arrays
+from pipeline.images import LabelledImages
 from pipeline.seeds import derive
+from pipeline.split import PseudoLabels, Split
 from pipeline.stages import train_gan as stage_module
 from pipeline.stages.generate import generate as generate_stage
 from pipeline.stages.stage import Stage
@@ -426,12 +427,15 @@ def run_stages(
         Path("conf").symlink_to(ROOT / "conf")
     real.save(Path("artifacts/data/train.npz"))
     order = np.argsort(np.arange(len(real)) % split, kind="stable")
-    save_arrays(Path("artifacts/splits/9.npz"), subsets=order.reshape(split, -1))
+    subsets, nothing = order.reshape(split, -1), np.empty((split, 0), np.int64)
+    Split(subsets, real.labels[subsets], nothing, np.empty(0, np.int64)).save(Path("artifacts/splits/9.npz"))
+    PseudoLabels(nothing, nothing.astype(bool)).save(Path("artifacts/pseudo/9.npz"))
     params = {
         "gan": {"steps": None, "epochs": None, **gan},
         "study": {"seed": 3},
         "compute": {"device": "cpu", "precision": "auto", "workers": workers},
         "generate": {"per_class": 2, "export": "none"},
+        "variants": {"baseline": [], "generated": []},
     }
     Path("params.yaml").write_text(json.dumps(params))
     for stage, body in (("train_gan", train_gan), ("generate", generate_stage)):
