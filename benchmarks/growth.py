@@ -6,7 +6,7 @@
 replicates: tiny classifiers through `run_replicates`, in one process and in two by turns, whose results must be equal.
 budgets, images: milliseconds a step of our loops by turns. synthetic: seconds and memory of a set from
 `pipeline.gan.sampling.class_balanced`, which holds all of it; a million is worked out from the slope of the last two.
-Digits above the development part's budgets, and images above 28 pixels, are not new ones: those at hand are resized.
+Images above 28 pixels are those at hand, resized.
 """
 
 from __future__ import annotations
