@@ -227,6 +227,7 @@ def test_an_experiment_with_another_gan_retrains_no_baseline(copy: Path) -> None
         "check",
         "train_gan@10",
         "generate@10",
+        "judge@10",
         "assess@10",
         "train_augmented@10",
         "train_controls@10",

@@ -124,7 +124,14 @@ def test_the_development_part_does_not_depend_on_the_studys_seed(
         params = {
             "study": study,
             "data": {"part": "all"},
-            "split": {"development_per_class": 6, "fewer_replicates": False},
+            "split": {
+                "development_per_class": 6,
+                "fewer_replicates": False,
+                "rare_classes": [],
+                "common_per_class": 1,
+                "label_noise": 0.0,
+                "unlabelled_per_class": 0,
+            },
         }
         split(Stage("split@4", 4, params, Path("params.yaml")))
         drawn[seed] = load_arrays(Path("artifacts/splits/4.npz"))
