@@ -20,6 +20,7 @@ RATES = Path("docs/rates.csv")
 RATE = "classifier.learning_rate"
 # The params that an accuracy on the development part depends on, but for the seed and the budget.
 MEASURED = ("data.source", "data.image_size", "gan.recipe", "gan.steps", "generate.per_class", "arms", "classifier")
+UNUSED = ("arms.pseudo_confidence",)  # no arm of the check has unlabelled images
 CONTRASTS = (("real+gan", "real"), ("real+gan+classical", "real+classical"))
 
 Estimate = tuple[float, float]  # mean over replicates, and its standard error (NaN with one replicate)
@@ -104,7 +105,7 @@ def params_to_settings(params: Mapping[str, Any]) -> dict[str, Any]:
         for part in key.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
         found |= _flat(key, value)
-    return found
+    return {key: value for key, value in found.items() if key not in UNUSED}
 
 
 def _arm(arm: str, own: NDArray[np.float64], rates: list[float], place: int) -> ArmRates:
