@@ -13,6 +13,7 @@ from pipeline.stages.split import split
 from pipeline.stages.stage import Stage, read_params
 from pipeline.stages.train_gan import train_gan
 from pipeline.stages.train_oracle import train_oracle
+from pipeline.stages.train_teacher import train_teacher
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,6 +32,7 @@ def make_study(folder: Path, train: LabelledImages, budget: int) -> Path:
         save_arrays(Path("artifacts/data/test_images.npz"), pixels=train.pixels[:10])
         for name, body, of in (
             (f"split@{budget}", split, budget),
+            (f"train_teacher@{budget}", train_teacher, budget),
             (f"train_gan@{budget}", train_gan, budget),
             ("train_oracle", train_oracle, None),
         ):
