@@ -15,6 +15,7 @@ SIGNS = (
     "DefaultCPUAllocator",
     "bad_alloc",
     "ALLOC_FAILED",
+    "could not create a primitive",  # oneDNN's whole message where it cannot map memory for its code
 )  # in the text of torch's errors
 
 
