@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,22 +70,60 @@ def join(sets: Sequence[LabelledImages]) -> LabelledImages:
     """All images of `sets`, in order. Raises InputError if their classes or image shapes differ."""
     first = sets[0]
     for other in sets[1:]:
-        if other.classes != first.classes or other.shape != first.shape:
-            raise InputError(f"cannot join {other.shape} {other.classes} to {first.shape} {first.classes}")
+        _check_alike(first, other)
     return LabelledImages(
         np.concatenate([s.pixels for s in sets]), np.concatenate([s.labels for s in sets]), first.classes
     )
 
 
+def save_parts(path: Path, parts: Iterable[LabelledImages], count: int) -> None:
+    """Write the `count` images of `parts` as `join(parts).save(path)` does, to the byte, with one part in memory.
+
+    Raises InputError if parts differ in classes or image shape, ValueError if they hold another number of images.
+    """
+    labels: list[NDArray[np.int64]] = []
+    with _whole(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("pixels.npy", "w", force_zip64=True) as pixels:
+            first = None
+            for part in parts:
+                if first is None:
+                    first = part
+                    header = {"descr": "|u1", "fortran_order": False, "shape": (count, *part.shape)}
+                    np.lib.format.write_array_header_1_0(pixels, header)
+                _check_alike(first, part)
+                pixels.write(np.ascontiguousarray(part.pixels).data)
+                labels.append(part.labels)
+        if first is None or sum(map(len, labels)) != count:
+            raise ValueError(f"{path}: parts hold {sum(map(len, labels))} images, {count} were announced")
+        for name, array in (("labels", np.concatenate(labels)), ("classes", np.array(first.classes))):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+
 def save_arrays(path: Path, **arrays: NDArray) -> None:  # type: ignore[type-arg]
     """Write named arrays as one compressed `.npz`, whole or not at all (temporary name, then renamed)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part.npz")
-    np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
-    os.replace(temporary, path)
+    with _whole(path) as temporary:
+        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
 
 
 def load_arrays(path: Path) -> dict[str, NDArray]:  # type: ignore[type-arg]
     """Read a `.npz` whole; never unpickles. Raises InputError that names the file if it is missing or damaged."""
     with reading(path), np.load(path, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
+
+
+def _check_alike(first: LabelledImages, other: LabelledImages) -> None:
+    if other.classes != first.classes or other.shape != first.shape:
+        raise InputError(f"cannot join {other.shape} {other.classes} to {first.shape} {first.classes}")
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A temporary path, in place of `path` if all goes well, and gone if not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part.npz")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -30,7 +30,7 @@ class Small:
 
 @pytest.mark.parametrize(("count", "chunk"), [(10, 3), (9, 3), (2, 3), (0, 3), (5, 1)])
 def test_slices_cover_all_in_order(count: int, chunk: int) -> None:
-    parts = in_chunks(Small(chunk), count, chunk)
+    parts = [*in_chunks(Small(chunk), count, chunk)]
     assert [*chain(*parts)] == list(range(count))
     assert all(len(part) == chunk for part in parts[:-1])
 
@@ -54,7 +54,7 @@ def test_half_of_what_there_is_where_a_chunk_holds_more() -> None:
 def test_one_image_that_does_not_fit_is_an_error() -> None:
     memory = Small(0)
     with pytest.raises(torch.OutOfMemoryError):
-        in_chunks(memory, 10, 4)
+        [*in_chunks(memory, 10, 4)]
     assert [part.stop for part in memory.asked] == [4, 2, 1]
 
 
@@ -66,7 +66,7 @@ def test_other_errors_are_not_tried_again() -> None:
         raise RuntimeError("shapes disagree")
 
     with pytest.raises(RuntimeError, match="shapes disagree"):
-        in_chunks(broken, 10, 4)
+        [*in_chunks(broken, 10, 4)]
     assert len(calls) == 1
 
 
@@ -105,4 +105,4 @@ def test_a_generator_that_does_not_fit_draws_the_same(
 
 
 def test_nothing_is_one_empty_slice() -> None:
-    assert in_chunks(lambda part: part, 0, 4) == [slice(0, 0)]
+    assert [*in_chunks(lambda part: part, 0, 4)] == [slice(0, 0)]

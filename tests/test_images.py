@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.images import LabelledImages, join, load, load_arrays, save_arrays
+from pipeline.images import LabelledImages, join, load, load_arrays, save_arrays, save_parts
 
 
 def made(count: int, channels: int = 1, seed: int = 0) -> LabelledImages:
@@ -25,6 +27,39 @@ def test_a_saved_set_comes_back_the_same(images: LabelledImages, tmp_path: Path)
     images.save(tmp_path / "new" / "set.npz")
     assert same(load(tmp_path / "new" / "set.npz"), images)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["set.npz"], "the temporary file stayed"
+
+
+@pytest.mark.parametrize("counts", [(7,), (3, 4), (0, 5, 0, 2), (0,), (40_000, 7, 30_000)])
+def test_parts_written_one_by_one_are_the_whole_to_the_byte(counts: tuple[int, ...], tmp_path: Path) -> None:
+    parts = [made(count, seed=number) for number, count in enumerate(counts)]
+    join(parts).save(tmp_path / "whole.npz")
+    save_parts(tmp_path / "parts.npz", iter(parts), sum(counts))
+    assert (tmp_path / "parts.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
+
+
+def test_parts_that_end_early_or_differ_leave_nothing(tmp_path: Path) -> None:
+    def broken() -> Iterator[LabelledImages]:
+        yield made(3)
+        raise RuntimeError("no more")
+
+    for parts, count, error in (
+        (broken(), 6, RuntimeError),
+        (iter([made(3)]), 6, ValueError),
+        (iter([]), 0, ValueError),
+        (iter([made(3), made(3, channels=3)]), 6, InputError),
+    ):
+        with pytest.raises(error):
+            save_parts(tmp_path / "set.npz", parts, count)
+        assert not [*tmp_path.iterdir()]
+
+
+def test_a_set_larger_than_the_memory_it_takes_to_write(tmp_path: Path) -> None:
+    part = LabelledImages(np.zeros((100, 1, 100, 100), np.uint8), np.zeros(100, np.int64), ("a",))  # a megabyte
+    tracemalloc.start()
+    save_parts(tmp_path / "set.npz", (part for _ in range(60)), 6000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6e6 and len(load(tmp_path / "set.npz")) == 6000
 
 
 def test_the_same_set_gives_the_same_bytes(tmp_path: Path) -> None:

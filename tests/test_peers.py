@@ -124,10 +124,6 @@ def test_ratios_and_medians_by_hand() -> None:
     assert peers.seconds_to(0.99, ours) == math.inf
 
 
-def test_a_line_through_the_last_two_sizes() -> None:
-    assert growth.extrapolated([(1, 50.0, 9.0), (10, 1.0, 10.0), (20, 3.0, 12.0)], 2, 100) == pytest.approx(28)
-
-
 def test_resized_images_keep_labels_and_range(digits: LabelledImages) -> None:
     large = growth.resized(digits, 64)
     assert large.shape == (1, 64, 64) and np.array_equal(large.labels, digits.labels)

@@ -53,11 +53,11 @@ def dropout_mask(count: int, rate: float, draws: torch.Generator) -> Tensor:
 def images_to_logits(network: Classifier, images: Tensor, chunk: int = 1000) -> Tensor:
     """Logits (N, classes) in evaluation mode, `chunk` images at a time, fewer where memory runs out."""
     network.eval()
-    return torch.cat(in_chunks(lambda part: network(images[part]), len(images), chunk))
+    return torch.cat([*in_chunks(lambda part: network(images[part]), len(images), chunk)])
 
 
 @torch.no_grad()
 def images_to_features(network: Classifier, images: Tensor, chunk: int = 1000) -> Tensor:
     """Features (N, 64) in evaluation mode, `chunk` images at a time, fewer where memory runs out."""
     network.eval()
-    return torch.cat(in_chunks(lambda part: network.features(images[part]), len(images), chunk))
+    return torch.cat([*in_chunks(lambda part: network.features(images[part]), len(images), chunk)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from pipeline.chunks import in_chunks
 from pipeline.files import read_json
 from pipeline.gan.networks.layers import Generator
 from pipeline.gan.networks.registry import mapping_to_networks, new_generator
-from pipeline.images import LabelledImages
+from pipeline.images import LabelledImages, join
 from pipeline.seeds import derive
 from pipeline.weights import load_weights
 
@@ -57,19 +58,32 @@ def class_balanced(
 
     scale: what the noise is multiplied by.
     """
-    labels = np.repeat(np.arange(len(classes), dtype=np.int64), per_class)
-    seeds = [derive(seed, "digit", int(label), number) for label in range(len(classes)) for number in range(per_class)]
-    return LabelledImages(generate(generator, labels, seeds, scale), labels, classes)
+    return join([*class_balanced_parts(generator, classes, per_class, seed, scale)])
+
+
+def class_balanced_parts(
+    generator: Generator, classes: tuple[str, ...], per_class: int, seed: int, scale: float = 1.0
+) -> Iterator[LabelledImages]:
+    """The images of `class_balanced`, CHUNK at a time, so that there may be more of them than memory holds."""
+
+    def part_to_images(part: slice) -> LabelledImages:
+        places = [divmod(place, per_class) for place in range(part.start, part.stop)]
+        labels = np.array([label for label, _ in places], np.int64)
+        seeds = [derive(seed, "digit", label, number) for label, number in places]
+        return LabelledImages(_generate_at_once(generator, labels, seeds, scale), labels, classes)
+
+    return in_chunks(part_to_images, len(classes) * per_class, CHUNK)
+
+
+def generate(generator: Generator, labels: np.ndarray, seeds: list[int], scale: float = 1.0) -> np.ndarray:  # type: ignore[type-arg]
+    """uint8 images (N, C, H, W) for `labels` (N,), image i from `seeds[i]`; the noise is multiplied by `scale`."""
+    parts = in_chunks(lambda part: _generate_at_once(generator, labels[part], seeds[part], scale), len(labels), CHUNK)
+    return np.concatenate([*parts])
 
 
 @torch.no_grad()
-def generate(generator: Generator, labels: np.ndarray, seeds: list[int], scale: float = 1.0) -> np.ndarray:  # type: ignore[type-arg]
-    """uint8 images (N, C, H, W) for `labels` (N,), image i from `seeds[i]`; the noise is multiplied by `scale`."""
+def _generate_at_once(generator: Generator, labels: np.ndarray, seeds: list[int], scale: float) -> np.ndarray:  # type: ignore[type-arg]
     device = next(generator.parameters()).device
     generator.eval()
-
-    def part_to_images(part: slice) -> np.ndarray:  # type: ignore[type-arg]
-        noise = seeds_to_noise(seeds[part], generator.latent).to(device) * scale
-        return to_bytes(generator(noise, torch.from_numpy(labels[part]).to(device)))
-
-    return np.concatenate(in_chunks(part_to_images, len(labels), CHUNK))
+    noise = seeds_to_noise(seeds, generator.latent).to(device) * scale
+    return to_bytes(generator(noise, torch.from_numpy(labels).to(device)))

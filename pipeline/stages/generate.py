@@ -11,7 +11,8 @@ from pipeline.classifier.arms import to_variants
 from pipeline.config import require
 from pipeline.export import images_to_folder, images_to_idx
 from pipeline.files import read_json
-from pipeline.gan.sampling import class_balanced, load_generator
+from pipeline.gan.sampling import class_balanced_parts, load_generator
+from pipeline.images import load, save_parts
 from pipeline.memory import within_memory
 from pipeline.provenance import file_to_digest
 from pipeline.seeds import derive
@@ -47,15 +48,13 @@ def generate(stage: Stage) -> None:
         for replicate in range(replicates):
             trained = load_generator(stage.path("gan"), replicate)
             seed = derive(stage.value("study.seed"), "generate", stage.budget or 0, replicate)
-            for scale in scales:
-                other = class_balanced(trained.generator, trained.classes, config.per_class, seed, scale)
-                other.save(folder / set_name(replicate, scale))
-            images = class_balanced(trained.generator, trained.classes, config.per_class, seed)
-            images.save(folder / set_name(replicate))
-            if config.export == "idx":
-                images_to_idx(images, folder / f"replicate-{replicate}-idx")
-            elif config.export == "folder":
-                images_to_folder(images, folder / f"replicate-{replicate}-folder")
+            for scale in (1.0, *scales):
+                parts = class_balanced_parts(trained.generator, trained.classes, config.per_class, seed, scale)
+                count = len(trained.classes) * config.per_class
+                save_parts(folder / set_name(replicate, scale), parts, count)
+            if config.export != "none":
+                write = images_to_idx if config.export == "idx" else images_to_folder
+                write(load(folder / set_name(replicate)), folder / f"replicate-{replicate}-{config.export}")
     print(f"{stage.name}: {config.per_class} digits a class from each of {replicates} generators")
 
 
