@@ -7,6 +7,9 @@
 Each recipe is a DVC experiment of its own (`dvc exp show` lists them) with `data.part=development`: none is tested on
 the official test images, so that a winner may become the default. One that is there already is not run again, so that a
 sweep that was stopped goes on. Prints the table, writes it to --output, and draws it beside.
+
+Seconds are those of one replicate on one core of this machine: of some steps of every recipe, taken by turns after the
+experiments, times their number. What else the machine did during an experiment does not show in them.
 """
 
 from __future__ import annotations
@@ -16,29 +19,39 @@ import hashlib
 import io
 import json
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
+import numpy as np
 import pandas as pd
 from dvc.exceptions import InvalidArgumentError
 from dvc.utils.hydra import apply_overrides
 from matplotlib.figure import Figure
 
+from benchmarks.loops import Pause
+from benchmarks.peers import machine
+from benchmarks.turns import Training, take_turns
+from pipeline.batches import class_rounds
 from pipeline.config import from_mapping
 from pipeline.errors import InputError, one_line
 from pipeline.gan.networks.registry import count_parameters
 from pipeline.gan.recipe import RECIPES, Recipe, load_recipe
+from pipeline.gan.training import new_gan, train
+from pipeline.images import LabelledImages
 from pipeline.report.theme import ARM_COLOURS, STYLE
 from pipeline.sources import DataConfig, read
 from pipeline.stages.stage import PARAMS, read_params
 
 OUTPUT = Path("docs/recipes.csv")
+TIMED_IMAGES = 1024  # a turn
+TURNS = 3
 HEAVY = 100_000_000  # parameters; such a pair needs gigabytes and a GPU
 
 
@@ -119,13 +132,41 @@ def experiment_commit(name: str) -> str | None:
     return commits[-1] if commits else None
 
 
-def experiment_to_row(name: str, sweep: Sweep, recipe: Recipe, parameters: int) -> dict[str, Any]:
-    """What the table says of one recipe; accuracies in percent, deltas in points."""
+class Timed(NamedTuple):
+    """A training of `steps` a turn."""
+
+    real: LabelledImages
+    recipe: Recipe
+    steps: int
+
+
+def train_by_turns(task: Timed, pause: Pause) -> None:
+    gan = new_gan(task.real.shape, len(task.real.classes), task.recipe, 1)
+    for _ in train(gan, task.real, task.recipe, task.steps * (1 + TURNS), 1, task.steps):
+        pause(gan.average)
+
+
+def seconds_per_image(recipes: dict[str, Recipe], real: LabelledImages) -> dict[str, float]:
+    """Median of TURNS turns of each, after one that is not counted; on one core."""
+    tasks = [Timed(real, recipe, -(-TIMED_IMAGES // recipe.batch_size)) for recipe in recipes.values()]
+    trainings = [Training(train_by_turns, task) for task in tasks]
+    try:
+        taken = take_turns([[training] for training in trainings], 1 + TURNS)
+    finally:
+        for training in trainings:
+            training.end()
+    return {
+        name: statistics.median(turn.seconds for turn in turns[1:]) / (task.steps * task.recipe.batch_size)
+        for name, task, turns in zip(recipes, tasks, taken, strict=True)
+    }
+
+
+def experiment_to_row(name: str, sweep: Sweep, recipe: Recipe, parameters: int, each: float) -> dict[str, Any]:
+    """What the table says of one recipe; accuracies in percent, deltas in points. each: seconds an image."""
     commit = experiment_commit(sweep.name(name))
     metrics = json.loads(_git("show", f"{commit}:results/metrics.json"))
     budget = str(sweep.budget)
     accuracy, delta = metrics["accuracy"][budget], metrics["delta"][budget]
-    record = json.loads(_artifact(commit, f"artifacts/runs/train_gan@{budget}.json"))
     health = pd.DataFrame(json.loads(_artifact(commit, f"artifacts/gan/{budget}/health.json"))["replicates"])
     quality = pd.read_csv(io.StringIO(_artifact(commit, f"artifacts/quality/{budget}/quality.csv")))
     steps = -(-sweep.images // recipe.batch_size)
@@ -134,7 +175,7 @@ def experiment_to_row(name: str, sweep: Sweep, recipe: Recipe, parameters: int) 
         "recipe": name,
         "parameters": parameters,
         "steps": steps,
-        "seconds": round(record["milliseconds_per_step"] * steps / 1000, 1),
+        "seconds": round(each * steps * recipe.batch_size),
         "cas": accuracy["gan"]["mean"],
         "cas_sd": accuracy["gan"]["sd"],
         "coverage": quality["coverage"].mean(),
@@ -202,13 +243,16 @@ def main() -> None:
         sys.exit(str(error))
     for name, recipe in recipes.items():
         run_experiment(sweep.name(name), sweep.overrides(name, recipe))
+    few = images.subset(class_rounds(images.labels, min(sweep.budget, np.bincount(images.labels).min()), sweep.seed))
+    each = seconds_per_image(recipes, few)
     rows = [
-        experiment_to_row(name, sweep, recipe, sum(count_parameters(shape, classes, recipe.networks)))
+        experiment_to_row(name, sweep, recipe, sum(count_parameters(shape, classes, recipe.networks)), each[name])
         for name, recipe in recipes.items()
     ]
     table = pd.DataFrame(rows).sort_values("cas", ascending=False)
     table.to_csv(arguments.output, index=False, float_format="%.4g")
     draw(table, arguments.output.with_suffix(".png"))
+    print(machine())
     print(table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))
 
 

@@ -49,6 +49,13 @@ def test_whatever_changes_an_experiment_changes_its_name() -> None:
     assert len({sweep.name("dcgan") for sweep in sweeps}) == 3
 
 
+def test_recipes_are_timed_by_turns(digits: LabelledImages, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipes, "TIMED_IMAGES", 256)
+    each = recipes.seconds_per_image({name: load_recipe(name) for name in ("cgan_conv", "gan_mlp")}, digits)
+    assert list(each) == ["cgan_conv", "gan_mlp"]
+    assert each["cgan_conv"] > 2 * each["gan_mlp"] > 0, "twenty times as much to compute"
+
+
 @pytest.mark.parametrize("change", ["data.rood=x", "data.root", "data.root=[x"])
 def test_a_change_that_cannot_be_made_is_one_line(change: str) -> None:
     with pytest.raises(InputError, match=f"^{re.escape(f'--set {change}: ')}") as error:
