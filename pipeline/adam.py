@@ -26,7 +26,7 @@ class Adam:
         self.weights, self.betas, self.weight_decay = list(weights), betas, weight_decay
         self.means = [torch.zeros_like(weight) for weight in self.weights]
         self.squares = [torch.zeros_like(weight) for weight in self.weights]
-        self.steps = [torch.zeros((), device=weight.device) for weight in self.weights]
+        self.steps = [torch.zeros((), dtype=torch.float32, device=weight.device) for weight in self.weights]
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor], learning_rate: float | Tensor) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from pipeline.errors import one_line
 from pipeline.memory import is_out_of_memory
 
 # (tensors or None, numbers, flags): tensors of the same shapes at each call with the same flags, numbers that change
@@ -60,7 +59,8 @@ class Captured:
                     raise
                 # A capture runs nothing on the device: this step is still to be made.
                 graph.failed = True
-                print(f"a training step could not be captured ({one_line(error)}); going on without", flush=True)
+                why = str(error).partition("\n")[0]
+                print(f"a training step could not be captured ({why}); going on without", flush=True)
                 return self.step(tensors, numbers, *flags)
         return graph.replay()
 
