@@ -23,6 +23,7 @@ from small_study import BUDGET, REPLICATES, Study
 from torch import nn
 from toy_images import bright_corners
 
+from benchmarks.at_once import gan_loops, measured
 from pipeline import compute, transforms
 from pipeline.batches import to_tensors
 from pipeline.classifier import replicate as classifier_replicate
@@ -415,3 +416,9 @@ def test_a_study_at_once_is_the_same_study(tmp_path: Path, monkeypatch: pytest.M
         seen = [(folder / kind / str(BUDGET) / "inputs.json").read_text() for folder in (one, many)]
         if kind == "baseline":  # the other saw digits that a generator drew
             assert seen[0] == seen[1]
+
+
+def test_the_benchmark_sets_both_loops_side_by_side(fresh_toy: LabelledImages) -> None:
+    row = measured(gan_loops(fresh_toy, RECIPE, 2, 1, CPU, False), 3, turns=2, every=1, device=CPU)
+    assert row["replicates"] == 3
+    assert 0 < row["ratio"] == pytest.approx(row["at once, ms a step"] / row["plain, ms a step"], abs=0.02, rel=0.02)
