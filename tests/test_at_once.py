@@ -11,7 +11,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,7 @@ from torch import nn
 from toy_images import bright_corners
 
 from benchmarks.at_once import gan_loops, measured
-from pipeline import compute, transforms
+from pipeline import capture, compute, transforms
 from pipeline.batches import to_tensors
 from pipeline.classifier import replicate as classifier_replicate
 from pipeline.classifier import training as classifier_training
@@ -192,6 +194,38 @@ def test_the_tolerance_tells() -> None:
     others, _ = at_once([*reals[:2], reals[0]], RECIPE)
     assert furthest(ones[:2], others[:2], firsts[:2]) < TOLERANCE
     assert furthest(ones[2:], others[2:], firsts[2:]) > 1000 * TOLERANCE
+
+
+@pytest.fixture
+def fixed_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps as they run before they are captured: inputs at fixed places, and learning rates as tensors."""
+    monkeypatch.setattr(torch.cuda, "Stream", lambda *_: SimpleNamespace(wait_stream=lambda _: None))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: SimpleNamespace(wait_stream=lambda _: None))
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
+    monkeypatch.setattr(capture, "WARM_UPS", 99)
+    for module in (gan_training, classifier_training):
+        monkeypatch.setattr(module, "captured", capture.Captured)
+
+
+@pytest.mark.usefixtures("float64", "fixed_places")
+@pytest.mark.parametrize("name", RECIPES)
+def test_steps_fit_for_capture_are_those_of_the_plain_loop(name: str) -> None:
+    reals = subsets()
+    ones, histories = plain(reals, RECIPES[name])
+    others, theirs = at_once(reals, RECIPES[name], capture=True)
+    assert furthest(ones, others, gans(reals, RECIPES[name])) < TOLERANCE
+    for mine, other in zip(histories, theirs, strict=True):
+        assert mine[-1] == pytest.approx(other[-1], rel=TOLERANCE, abs=TOLERANCE)
+
+
+@pytest.mark.usefixtures("fixed_places")
+def test_a_classifiers_steps_are_fit_for_capture() -> None:
+    for group in materials().values():
+        ones, others = ([new_classifier(m, CONFIG, seed, CPU) for seed, m in enumerate(group)] for _ in "ab")
+        for captures, networks in ((False, ones), (True, others)):
+            list(classifier_training.train_many(networks, group, CONFIG, range(len(group)), capture=captures))
+        for one, other in zip(ones, others, strict=True):
+            torch.testing.assert_close(one.state_dict(), other.state_dict(), rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.usefixtures("float64")

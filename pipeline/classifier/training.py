@@ -17,7 +17,7 @@ from torch.func import vmap
 from pipeline.adam import Adam
 from pipeline.batches import labels_to_batches, to_tensors
 from pipeline.capture import Step, captured
-from pipeline.classifier.network import Classifier, dropout_mask
+from pipeline.classifier.network import Classifier, dropout_draw, uniform_to_mask
 from pipeline.config import require
 from pipeline.feed import gather, together
 from pipeline.images import LabelledImages
@@ -124,7 +124,8 @@ def train(
     weights = list(network.parameters())
     network.train()
 
-    def loss_of(images: Tensor, targets: Tensor, importance: Tensor | None, mask: Tensor) -> Tensor:
+    def loss_of(images: Tensor, targets: Tensor, importance: Tensor | None, uniform: Tensor) -> Tensor:
+        mask = uniform_to_mask(uniform, config.dropout)
         logits = network(images.contiguous(memory_format=torch.channels_last), mask)
         return smoothed_cross_entropy(logits, targets, importance, config.label_smoothing)
 
@@ -151,8 +152,8 @@ def train_many(
         network.train()
     stacked = Stacked(networks)
 
-    def loss_of(images: Tensor, targets: Tensor, importance: Tensor | None, mask: Tensor) -> Tensor:
-        logits = stacked(images, mask)
+    def loss_of(images: Tensor, targets: Tensor, importance: Tensor | None, uniform: Tensor) -> Tensor:
+        logits = stacked(images, uniform_to_mask(uniform, config.dropout))
         given = (logits, targets) if importance is None else (logits, targets, importance)
 
         def one(logits: Tensor, targets: Tensor, importance: Tensor | None = None) -> Tensor:
@@ -185,11 +186,11 @@ def smoothed_cross_entropy(
 def draw(
     material: Material, config: ClassifierConfig, seed: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor, Tensor | None, Tensor]]:
-    """All that is drawn for each step: as `material_to_batches`, and the dropout's mask."""
+    """All that is drawn for each step: as `material_to_batches`, and what the dropout's mask is made of."""
     distortions = torch.Generator(device).manual_seed(derive(seed, "distortion"))
     dropout = torch.Generator(device).manual_seed(derive(seed, "dropout"))
     for images, targets, importance in material_to_batches(material, config, seed, distortions, device):
-        yield images, targets, importance, dropout_mask(len(images), config.dropout, dropout)
+        yield images, targets, importance, dropout_draw(len(images), dropout)
 
 
 def _new_step(loss_of: Callable[..., Tensor], weights: Sequence[Tensor], config: ClassifierConfig) -> Step:
