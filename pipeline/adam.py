@@ -26,14 +26,14 @@ class Adam:
         self.weights, self.betas, self.weight_decay = list(weights), betas, weight_decay
         self.means = [torch.zeros_like(weight) for weight in self.weights]
         self.squares = [torch.zeros_like(weight) for weight in self.weights]
-        self.steps = [torch.zeros((), device=weight.device) for weight in self.weights]
+        self.steps = [torch.zeros((), dtype=torch.float32, device=weight.device) for weight in self.weights]
 
     @torch.no_grad()
-    def step(self, gradients: Sequence[Tensor], learning_rate: float) -> None:
-        """One step along `gradients`, one for each weight."""
+    def step(self, gradients: Sequence[Tensor], learning_rate: float | Tensor) -> None:
+        """One step along `gradients`, one for each weight. A tensor () as learning rate can be captured (CUDA)."""
         adam(
             self.weights,
-            list(gradients),
+            [_in_order_of(weight, gradient) for weight, gradient in zip(self.weights, gradients, strict=True)],
             self.means,
             self.squares,
             [],
@@ -48,3 +48,11 @@ class Adam:
             eps=EPSILON,
             maximize=False,
         )
+
+
+def _in_order_of(weight: Tensor, gradient: Tensor) -> Tensor:
+    """`gradient` with the memory in the order of its weight's: the fused computation reads both as they lie there.
+
+    Unlike `backward`, torch.autograd.grad promises no order; what vmap stacks comes transposed.
+    """
+    return gradient if gradient.stride() == weight.stride() else torch.empty_like(weight).copy_(gradient)

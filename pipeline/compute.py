@@ -1,8 +1,8 @@
 """Where a study runs: device, precision, threads, and replicates in parallel, here or on a cluster.
 
 On a CPU, one single-threaded process a replicate: small convolutions gain little from a second thread, and results do
-not depend on how many run at once. On one GPU, one replicate after another; on several, one process a GPU. On a cluster
-(pipeline/cluster.py), whatever its workers are.
+not depend on how many run side by side. On one GPU, one replicate after another, or so many at once with stacked
+weights; on several, one process a GPU. On a cluster (pipeline/cluster.py), whatever its workers are.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ import hashlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import joblib
 import torch
 
+from pipeline.chunks import in_chunks
 from pipeline.cluster import Origin, cluster, origin, worker
 from pipeline.config import require
 from pipeline.errors import InputError
@@ -40,18 +42,34 @@ Result = dict[str, Any]  # named arrays and lists of records
 class ComputeConfig:
     """Section `compute` of params.yaml.
 
-    device, precision: part of what made a result. The others change none. workers: processes of this machine on a CPU,
-    null for one a core. backend: this machine, or a cluster; address: of that, null for its usual environment variable.
+    device, precision: part of what made a result, and so are at_once, the replicates that one process trains at once,
+    and capture, steps as CUDA graphs, because stacked weights are rounded otherwise. The others change none. workers:
+    processes of this machine on a CPU, null for one a core. backend: this machine, or a cluster; address: of that, null
+    for its usual environment variable.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "tf32"] = "auto"
+    at_once: int = 1
+    capture: bool = False
     workers: int | None = None
     backend: Literal["local", "dask", "ray"] = "local"
     address: str | None = None
 
     def __post_init__(self) -> None:
+        require(self.at_once > 0, "at_once: must be positive; 1 for one by one")
         require(self.workers is None or self.workers > 0, "workers: must be positive, or null for one a core")
+
+
+class Many(NamedTuple):
+    """How jobs are trained at once.
+
+    function: of jobs, device, reports (one a job) and capture; returns what the function of one job does, for each.
+    alike: of a job: jobs with the same may be trained at once, those with None one by one.
+    """
+
+    function: Callable[..., list[Result]]
+    alike: Callable[[Mapping[str, Any]], Hashable]
 
 
 def resolve_device(config: ComputeConfig) -> torch.device:
@@ -93,27 +111,34 @@ def run_replicates(
     config: ComputeConfig,
     label: str,
     steps: int,
+    many: Many | None = None,
 ) -> list[Result]:
     """`function(**job, device=..., report=...)` for each of `jobs`, results in their order.
 
     function: at the top level of a module; takes `report`, to be called with a record of each stretch of its training,
-    and returns named arrays, to which "seconds" is added, and "saw": the digests of the images that it was handed.
-    steps: of all jobs together, for the progress shown under `label`. A finished job is kept on disk under a hash of
-    its arguments, of the loaded code of this package, and of device and torch version, and is not computed again,
-    wherever it was computed.
+    and returns named arrays, to which "seconds" is added (of a group its share), and "saw": the digests of the images
+    that it was handed. steps: of all jobs together, for the progress shown under `label`. A finished job is kept on
+    disk under a hash of its arguments, of the loaded code of this package, and of device and torch version, and is not
+    computed again, wherever it was computed. many: how jobs are trained at once, where `config` asks for that; their
+    results are the same within rounding, and are kept apart.
     """
     device = resolve_device(config)
     memory = joblib.Memory(CACHE, verbose=0)
     kept = memory.cache(_kept, ignore=["obtain"])
     made_by = f"{_code_digest()} {torch.__version__} {device.type} {config.precision}"
+    if many is not None and (config.at_once > 1 or config.capture):
+        made_by += f" at_once {config.at_once} capture {config.capture}"
     keys = [(function, dict(job), device.type, made_by) for job in jobs]
     results: dict[int, Result] = {}
     for number, key in enumerate(keys):
         with suppress(_Unfinished):
             results[number] = kept(*key, _unfinished)
-    missing = {number: dict(job) for number, job in enumerate(jobs) if number not in results}
+    groups = [
+        {number: dict(jobs[number]) for number in group if number not in results}
+        for group in _groups(jobs, config, label, many)
+    ]
     with Progress(label, steps) as progress:
-        for number, result in _compute_all(function, missing, config, progress):
+        for number, result in _compute_all(function, many, [group for group in groups if group], config, progress):
             results[number] = kept(*keys[number], lambda result=result: result)
     memory.reduce_size(bytes_limit=CACHE_BYTES)
     return [results[number] for number in range(len(jobs))]
@@ -139,31 +164,55 @@ def _kept(
     return obtain()
 
 
+def _groups(jobs: Sequence[Mapping[str, Any]], config: ComputeConfig, label: str, many: Many | None) -> list[list[int]]:
+    """Numbers of the jobs that are trained at once: the same groups whatever is finished and wherever they run."""
+    if many is None or (config.at_once == 1 and not config.capture):
+        return [[number] for number in range(len(jobs))]
+    by_kind: dict[Hashable, list[int]] = {}
+    for number, job in enumerate(jobs):
+        by_kind.setdefault(many.alike(job), []).append(number)
+    alone = by_kind.pop(None, [])
+    if alone:
+        print(f"{label}: {len(alone)} of {len(jobs)} trainings cannot be stacked; one by one", flush=True)
+    return [[number] for number in alone] + [
+        numbers[first : first + config.at_once]
+        for numbers in by_kind.values()
+        for first in range(0, len(numbers), config.at_once)
+    ]
+
+
 def _compute_all(
-    function: Callable[..., Result], jobs: Mapping[int, dict[str, Any]], config: ComputeConfig, progress: Progress
+    function: Callable[..., Result],
+    many: Many | None,
+    groups: Sequence[Mapping[int, dict[str, Any]]],
+    config: ComputeConfig,
+    progress: Progress,
 ) -> Iterator[tuple[int, Result]]:
-    """Number and result of each of `jobs`, as they finish."""
-    device, workers = resolve_device(config), resolve_workers(config, len(jobs))
+    """Number and result of each job of `groups`, as these finish."""
+    device, workers = resolve_device(config), resolve_workers(config, len(groups))
     there = dataclasses.replace(config, device="cuda" if device.type == "cuda" else "cpu", backend="local")
     if config.backend == "local" and workers == 1:
         threads = torch.get_num_threads()
         try:
-            for number, job in jobs.items():
-                yield _compute(function, number, job, there, Here(progress, number))
+            for group in groups:
+                yield from _compute(function, many, group, there, {n: Here(progress, n) for n in group})
         finally:
             torch.set_num_threads(threads)
-    elif jobs:
+    elif groups:
         with ExitStack() as stack:
             if config.backend == "local":
                 sent_by, address, parallel = None, stack.enter_context(listening(progress)), _processes(there, workers)
             else:
-                place = stack.enter_context(cluster(config.backend, config.address, len(jobs), device.type == "cuda"))
+                place = stack.enter_context(cluster(config.backend, config.address, len(groups), device.type == "cuda"))
                 address = stack.enter_context(listening(progress, place.host))
                 sent_by, parallel = origin(), {"n_jobs": place.n_jobs}
-            yield from joblib.Parallel(**parallel, batch_size=1, return_as="generator_unordered")(
-                joblib.delayed(_compute)(function, number, job, there, Elsewhere(address, number), sent_by)
-                for number, job in jobs.items()
-            )
+            for finished in joblib.Parallel(**parallel, batch_size=1, return_as="generator_unordered")(
+                joblib.delayed(_compute)(
+                    function, many, group, there, {n: Elsewhere(address, n) for n in group}, sent_by
+                )
+                for group in groups
+            ):
+                yield from finished
 
 
 def _processes(config: ComputeConfig, workers: int) -> dict[str, Any]:
@@ -186,24 +235,39 @@ def _take_device(devices: Any) -> None:
 
 def _compute(
     function: Callable[..., Result],
-    number: int,
-    job: dict[str, Any],
+    many: Many | None,
+    jobs: Mapping[int, dict[str, Any]],
     config: ComputeConfig,
-    report: Here | Elsewhere,
+    reports: Mapping[int, Here] | Mapping[int, Elsewhere],
     sent_by: Origin | None = None,
-) -> tuple[int, Result]:
-    """One job, in whatever process. sent_by: of the machine that sent it to this one, a worker of a cluster."""
+) -> list[tuple[int, Result]]:
+    """One job or a group of them, in whatever process. sent_by: of the machine that sent it to this one, a worker of a
+    cluster. A group that does not fit into memory is halved.
+    """
+    numbers = list(jobs)
     with ExitStack() as stack:
         if sent_by is not None:
             stack.enter_context(worker(sent_by))
-        elif isinstance(report, Elsewhere):
+        elif isinstance(reports[numbers[0]], Elsewhere):
             _die_with_parent()
         device = resolve_device(config)
         if device.type == "cpu":
             torch.set_num_threads(1)
-        began = time.perf_counter()
-        result = function(**job, device=device, report=report)
-        return number, {**result, "seconds": time.perf_counter() - began, "saw": seen(job)}
+
+        def compute(part: slice) -> list[tuple[int, Result]]:
+            chosen, began = numbers[part], time.perf_counter()
+            if many is not None and (len(chosen) > 1 or config.capture) and many.alike(jobs[chosen[0]]) is not None:
+                group = [jobs[number] for number in chosen]
+                results = many.function(group, device, [reports[number] for number in chosen], config.capture)
+            else:
+                results = [function(**jobs[number], device=device, report=reports[number]) for number in chosen]
+            seconds = (time.perf_counter() - began) / len(chosen)
+            return [
+                (number, {**result, "seconds": seconds, "saw": seen(jobs[number])})
+                for number, result in zip(chosen, results, strict=True)
+            ]
+
+        return [*chain(*in_chunks(compute, len(numbers), len(numbers), "replicates"))]
 
 
 def _code_digest() -> str:

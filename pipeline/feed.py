@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -33,3 +33,9 @@ def gather(
         if distortion is not None:
             images = distort(images.flatten(0, 1), distortion, draws).view_as(images)
         yield from zip(images, targets, strict=True)
+
+
+def together(feeds: Iterable[Iterable[tuple[Tensor | None, ...]]]) -> Iterator[tuple[Tensor | None, ...]]:
+    """What several feeds give for a step, stacked (R, ...); where they give None, None."""
+    for parts in zip(*feeds, strict=True):
+        yield tuple(None if each[0] is None else torch.stack(each) for each in zip(*parts, strict=True))

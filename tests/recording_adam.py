@@ -14,7 +14,7 @@ class RecordingAdam(Adam):
 
     made = 0
 
-    def step(self, gradients: Sequence[Tensor], learning_rate: float) -> None:
+    def step(self, gradients: Sequence[Tensor], learning_rate: float | Tensor) -> None:
         self.made += 1
         for weight, gradient in zip(self.weights, gradients, strict=True):
             weight.grad = gradient.detach()

@@ -37,6 +37,22 @@ def test_the_first_step_is_the_learning_rate_against_the_gradients_sign() -> Non
     assert torch.allclose(weights[0], torch.tensor([0.75, -1.75]))
 
 
+def test_a_gradient_may_lie_in_another_order_of_memory() -> None:
+    gradient = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+    weights = [torch.zeros(3, 5), torch.zeros(3, 5)]
+    Adam(weights, (0.5, 0.99)).step([gradient, gradient.T.contiguous().T], 0.1)
+    assert torch.equal(weights[0].sign(), -gradient.sign())
+    assert torch.equal(*weights)
+
+
+def test_a_learning_rate_may_be_a_tensor() -> None:
+    gradient = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+    weights = [torch.zeros(3, 5), torch.zeros(3, 5)]
+    Adam(weights[:1], (0.5, 0.99)).step([gradient], 0.1)
+    Adam(weights[1:], (0.5, 0.99)).step([gradient], torch.tensor(0.1))
+    torch.testing.assert_close(*weights)
+
+
 def test_it_brings_no_compiler_along() -> None:
     code = (
         "import sys, torch; from pipeline.adam import Adam; weight = torch.zeros(2);"

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pipeline.batches import labels_to_batches, to_tensors
 from pipeline.errors import InputError
+from pipeline.gan import step as stepping
 from pipeline.gan import training
 from pipeline.gan.health import history_to_health
 from pipeline.gan.losses import (
@@ -164,7 +165,8 @@ class TestInterpolatesPenalty:
     labels = torch.tensor([0, 1, 2, 0, 1])
 
     def penalty(self, critic: Any) -> Tensor:
-        return interpolates_penalty(critic, self.reals, self.fakes, self.labels, torch.Generator().manual_seed(3))
+        shares = torch.rand(5, generator=torch.Generator().manual_seed(3))
+        return interpolates_penalty(critic, self.reals, self.fakes, self.labels, shares)
 
     def test_of_a_linear_critic(self) -> None:
         weights = torch.zeros(1, 3, 4)
@@ -380,7 +382,7 @@ class TestTraining:
         self, every: int, toy: LabelledImages, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Each player's loss from a pass of its own, R1 on the reals and R2 on the fakes, each gamma / 2."""
-        monkeypatch.setattr(training, "Adam", RecordingAdam)
+        monkeypatch.setattr(stepping, "Adam", RecordingAdam)
         recipe, seed, classes = changed(distort_reals=None, penalty_every=every), 9, 3
         gan = new_gan(toy.shape, classes, recipe, seed)
         copy = new_gan(toy.shape, classes, recipe, seed)
@@ -433,7 +435,7 @@ class TestTraining:
             calls.append(len(arguments[1]))
             return gradient_penalty(*arguments)
 
-        monkeypatch.setattr(training, "gradient_penalty", counted)
+        monkeypatch.setattr(stepping, "gradient_penalty", counted)
         trained(toy, changed(penalty_every=every), 9)
         assert calls == [12] * expected  # six reals and six fakes
 

@@ -134,6 +134,8 @@ def used_params(stage: str) -> set[str]:
                         found.add(key)
                     case ast.Call(func=ast.Attribute(ast.Name("stage"), "compute")):
                         found |= {"compute.device", "compute.precision"}
+                    case ast.Call(func=ast.Name("Many")):
+                        found |= {"compute.at_once", "compute.capture"}
     return found
 
 

@@ -24,7 +24,7 @@ from pipeline.batches import labels_to_batches, to_tensors
 from pipeline.errors import InputError
 from pipeline.feed import gather
 from pipeline.folders import folder_to_images
-from pipeline.gan import training
+from pipeline.gan import step as stepping
 from pipeline.gan.losses import LOSSES
 from pipeline.gan.networks import dcgan, dense, dense_conv
 from pipeline.gan.networks.layers import dropout, gaussian_noise
@@ -270,7 +270,7 @@ class TestTraining:
         self, loss: str, toy: LabelledImages, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """One step of alternating turns against autograd on copies of the players, the generator's on fresh noise."""
-        monkeypatch.setattr(training, "Adam", RecordingAdam)
+        monkeypatch.setattr(stepping, "Adam", RecordingAdam)
         chosen = recipe(
             "gan_mlp",
             loss=loss,
@@ -320,7 +320,7 @@ class TestTraining:
             return optimisers[-1]
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(training, "Adam", recording)
+            patch.setattr(stepping, "Adam", recording)
             few_steps(
                 "gan_mlp",
                 toy,

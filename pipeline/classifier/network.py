@@ -45,8 +45,16 @@ class Classifier(nn.Module):
 
 def dropout_mask(count: int, rate: float, draws: torch.Generator) -> Tensor:
     """(count, 64): 0 with probability `rate`, else 1 / (1 - rate). From `draws`, where nn.Dropout takes global ones."""
-    kept = torch.rand(count, FEATURES, generator=draws, device=draws.device) >= rate
-    return kept.float() / (1 - rate)
+    return uniform_to_mask(dropout_draw(count, draws), rate)
+
+
+def dropout_draw(count: int, draws: torch.Generator) -> Tensor:
+    """(count, 64), uniform in [0, 1): what `uniform_to_mask` takes, for one network or several."""
+    return torch.rand(count, FEATURES, generator=draws, device=draws.device)
+
+
+def uniform_to_mask(uniform: Tensor, rate: float) -> Tensor:
+    return (uniform >= rate).float() / (1 - rate)
 
 
 @torch.no_grad()

@@ -1,16 +1,16 @@
-"""One arm of one replicate: train a classifier on its material; only then predict the test images."""
+"""One arm of one replicate, or several at once: train classifiers; only then predict the test images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from pipeline.batches import to_tensors
-from pipeline.classifier.network import images_to_logits
-from pipeline.classifier.training import ClassifierConfig, Material, new_classifier, train
+from pipeline.classifier.network import Classifier, images_to_logits
+from pipeline.classifier.training import ClassifierConfig, Material, new_classifier, train, train_many
 from pipeline.images import LabelledImages
 from pipeline.seeds import derive
 from pipeline.weights import network_to_arrays
@@ -33,6 +33,46 @@ def train_replicate(
     for record in train(network, material, config, seed):
         report(record)
         history.append(record)
+    return _result(network, material, test_pixels, history, device)
+
+
+def train_replicates(
+    jobs: Sequence[Mapping[str, Any]],
+    device: torch.device,
+    reports: Sequence[Callable[[dict[str, float]], None]],
+    capture: bool = False,
+) -> list[dict[str, Any]]:
+    """`train_replicate(**job)` of several jobs, alike as `alike` says, at once; capture: as in `train_many`."""
+    materials, config = [job["material"] for job in jobs], jobs[0]["config"]
+    seeds = [job["seed"] for job in jobs]
+    networks = [
+        new_classifier(material, config, derive(seed, "weights"), device)
+        for material, seed in zip(materials, seeds, strict=True)
+    ]
+    histories: list[list[dict[str, float]]] = [[] for _ in jobs]
+    for records in train_many(networks, materials, config, seeds, capture=capture):
+        for report, history, record in zip(reports, histories, records, strict=True):
+            report(record)
+            history.append(record)
+    return [
+        _result(network, job["material"], job["test_pixels"], history, device)
+        for network, job, history in zip(networks, jobs, histories, strict=True)
+    ]
+
+
+def alike(job: Mapping[str, Any]) -> Hashable:
+    """Jobs with the same can be trained at once, whatever arms they are."""
+    material = job["material"]
+    return material.sample.shape, len(material.sample.classes), material.batch_kind, job["config"]
+
+
+def _result(
+    network: Classifier,
+    material: Material,
+    test_pixels: np.ndarray,  # type: ignore[type-arg]
+    history: list[dict[str, float]],
+    device: torch.device,
+) -> dict[str, Any]:
     unlabelled = LabelledImages(test_pixels, np.zeros(len(test_pixels), np.int64), material.sample.classes)
     pixels, _ = to_tensors(unlabelled, device)
     predictions = images_to_logits(network, pixels).argmax(1).cpu().numpy().astype(np.uint16)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import cos, pi
 from typing import Literal
@@ -12,14 +12,17 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.func import vmap
 
 from pipeline.adam import Adam
 from pipeline.batches import labels_to_batches, to_tensors
-from pipeline.classifier.network import Classifier, dropout_mask
+from pipeline.capture import Step, captured
+from pipeline.classifier.network import Classifier, dropout_draw, uniform_to_mask
 from pipeline.config import require
-from pipeline.feed import gather
+from pipeline.feed import gather, together
 from pipeline.images import LabelledImages
 from pipeline.seeds import derive
+from pipeline.stacked import Stacked
 from pipeline.transforms import Distortion
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises from 0
@@ -86,6 +89,12 @@ class Material:
         synthetic = round(batch_size * self.synthetic_share)
         return [(self.real, batch_size - synthetic), (self.synthetic, synthetic)]
 
+    @property
+    def batch_kind(self) -> tuple[bool, bool]:
+        """What batches must share to be stacked: are targets probabilities, and do images weigh differently?"""
+        mixed = self.real is not None and self.synthetic is not None and self.order == "mixed"
+        return self.targets is not None, self.batches == "weighted" or (mixed and self.weight != 1)
+
     def phases(self, steps: int, batch_size: int) -> list[tuple[int, list[tuple[LabelledImages, int]]]]:
         """(steps, sets with their places in a batch), one after the other."""
         if self.order == "mixed":
@@ -112,27 +121,100 @@ def train(
     a stream of its own, so that paired arms see the same images in the same order and drop the same features.
     """
     device = next(network.parameters()).device
+    weights = list(network.parameters())
+    network.train()
+
+    def loss_of(images: Tensor, targets: Tensor, importance: Tensor | None, uniform: Tensor) -> Tensor:
+        mask = uniform_to_mask(uniform, config.dropout)
+        logits = network(images.contiguous(memory_format=torch.channels_last), mask)
+        return smoothed_cross_entropy(logits, targets, importance, config.label_smoothing)
+
+    drawn = draw(material, config, seed, device)
+    for step, loss in _run(_new_step(loss_of, weights, config), drawn, config, every):
+        yield {"step": step, "loss": loss.item()}
+
+
+def train_many(
+    networks: Sequence[Classifier],
+    materials: Sequence[Material],
+    config: ClassifierConfig,
+    seeds: Sequence[int],
+    every: int = 50,
+    capture: bool = False,
+) -> Iterator[list[dict[str, float]]]:
+    """`train` of several classifiers at once, with the same draws; at each record yield one of each classifier.
+
+    Weights are stacked, and rounded otherwise than one by one; `networks` have them at the end. The materials may
+    differ in all but the shape of a batch (`Material.batch_kind`). capture: steps as CUDA graphs, on a GPU.
+    """
+    device = next(networks[0].parameters()).device
+    for network in networks:
+        network.train()
+    stacked = Stacked(networks)
+
+    def loss_of(images: Tensor, targets: Tensor, importance: Tensor | None, uniform: Tensor) -> Tensor:
+        logits = stacked(images, uniform_to_mask(uniform, config.dropout))
+        given = (logits, targets) if importance is None else (logits, targets, importance)
+
+        def one(logits: Tensor, targets: Tensor, importance: Tensor | None = None) -> Tensor:
+            return smoothed_cross_entropy(logits, targets, importance, config.label_smoothing)
+
+        losses: Tensor = vmap(one)(*given)
+        return losses
+
+    step_function = _new_step(loss_of, list(stacked.weights.values()), config)
+    if capture:
+        step_function = captured(step_function, device)
+    drawn = together(draw(material, config, seed, device) for material, seed in zip(materials, seeds, strict=True))
+    for step, losses in _run(step_function, drawn, config, every):
+        if step == config.steps:
+            for number in range(len(networks)):
+                stacked.unstack(number)
+        yield [{"step": step, "loss": loss} for loss in losses.tolist()]
+
+
+def smoothed_cross_entropy(
+    logits: Tensor, targets: Tensor, importance: Tensor | None, label_smoothing: float
+) -> Tensor:
+    """Mean over a batch, weighted by `importance` (N,) if any. logits: (N, K). targets: as `material_to_batches`."""
+    if importance is None:
+        return F.cross_entropy(logits, targets, label_smoothing=label_smoothing)
+    each = F.cross_entropy(logits, targets, label_smoothing=label_smoothing, reduction="none")
+    return (each * importance).sum() / importance.sum()
+
+
+def draw(
+    material: Material, config: ClassifierConfig, seed: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor, Tensor | None, Tensor]]:
+    """All that is drawn for each step: as `material_to_batches`, and what the dropout's mask is made of."""
     distortions = torch.Generator(device).manual_seed(derive(seed, "distortion"))
     dropout = torch.Generator(device).manual_seed(derive(seed, "dropout"))
-    weights = list(network.parameters())
+    for images, targets, importance in material_to_batches(material, config, seed, distortions, device):
+        yield images, targets, importance, dropout_draw(len(images), dropout)
+
+
+def _new_step(loss_of: Callable[..., Tensor], weights: Sequence[Tensor], config: ClassifierConfig) -> Step:
+    """The step: of what `draw` gives, and of the learning rate. It trains in place and returns the loss."""
     optimiser = Adam(weights, (0.9, 0.99), config.weight_decay)
 
-    network.train()
-    losses = []
-    batches = material_to_batches(material, config, seed, distortions, device)
-    for step, (images, targets, importance) in enumerate(batches, 1):
-        mask = dropout_mask(len(images), config.dropout, dropout)
-        logits = network(images.contiguous(memory_format=torch.channels_last), mask)
-        if importance is None:
-            loss = F.cross_entropy(logits, targets, label_smoothing=config.label_smoothing)
-        else:
-            each = F.cross_entropy(logits, targets, label_smoothing=config.label_smoothing, reduction="none")
-            loss = (each * importance).sum() / importance.sum()
+    def step(tensors: tuple[Tensor | None, ...], numbers: tuple[float | Tensor]) -> tuple[Tensor]:
+        loss = loss_of(*tensors)
+        optimiser.step(torch.autograd.grad(loss.sum(), weights), numbers[0])
+        return (loss.detach(),)
+
+    return step
+
+
+def _run(
+    step_function: Step, drawn: Iterable[tuple[Tensor | None, ...]], config: ClassifierConfig, every: int
+) -> Iterator[tuple[int, Tensor]]:
+    """Make all steps; at each record yield its step and the mean loss since the last one."""
+    losses: list[Tensor] = []
+    for step, tensors in enumerate(drawn, 1):
         rate = config.learning_rate * learning_rate_factor(step - 1, config.steps)
-        optimiser.step(torch.autograd.grad(loss, weights), rate)
-        losses.append(loss.detach())
+        losses += step_function(tensors, (rate,))
         if step % every == 0 or step == config.steps:
-            yield {"step": step, "loss": torch.stack(losses).mean().item()}
+            yield step, torch.stack(losses).mean(0)
             losses.clear()
 
 

@@ -1,15 +1,16 @@
-"""One replicate of the GAN: a real subset in, weights, history and picture grids out."""
+"""A replicate of the GAN, or several at once: real subsets in, weights, history and picture grids out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pipeline.gan.recipe import Recipe
-from pipeline.gan.training import new_gan, new_monitor, train
+from pipeline.gan.training import new_gan, new_monitor, train, train_many
 from pipeline.images import LabelledImages
 from pipeline.seeds import derive
 from pipeline.weights import network_to_arrays
@@ -59,24 +60,78 @@ def train_replicate(
     `frame_steps`, stacked, as many columns as FRAME_WIDTH holds) and monitored (the last of these, more columns).
     """
     every = every or record_every(steps)
-    gan = new_gan(real.shape, len(real.classes), recipe, derive(seed, "weights"), device)
-    monitor = new_monitor(gan, len(real.classes), seed)
-    history, grids, frames = [], {}, []
-    kept, framed = grid_steps(steps, every), frame_steps(steps, every)
-    monitored, columns = np.empty(0, np.uint8), max(1, min(GRID_COLUMNS, FRAME_WIDTH // real.shape[2]))
-    for record in train(gan, real, recipe, steps, seed, every, monitor):
+    replicate = _Replicate(real, recipe, steps, seed, device, every)
+    for record in train(replicate.gan, real, recipe, steps, seed, every, replicate.monitor):
         report(record)
-        history.append(record)
-        monitored = monitor.last.reshape(len(real.classes), -1, *real.shape)
-        if record["step"] in kept:
-            grids[int(record["step"])] = monitored[:, :GRID_COLUMNS]
-        if record["step"] in framed:
-            frames.append(monitored[:, :columns])
-    return {
-        "weights": network_to_arrays(gan.average),
-        "discriminator": network_to_arrays(gan.discriminator),
-        "history": history,
-        "grids": grids,
-        "frames": np.stack(frames),
-        "monitored": monitored,
-    }
+        replicate.keep(record)
+    return replicate.result()
+
+
+def train_replicates(
+    jobs: Sequence[Mapping[str, Any]],
+    device: torch.device,
+    reports: Sequence[Callable[[dict[str, float]], None]],
+    capture: bool = False,
+) -> list[dict[str, Any]]:
+    """`train_replicate(**job)` of several jobs, alike as `alike` says, at once; capture: as in `train_many`."""
+    first = jobs[0]
+    recipe, steps, every = first["recipe"], first["steps"], first.get("every") or record_every(first["steps"])
+    replicates = [_Replicate(job["real"], recipe, steps, job["seed"], device, every) for job in jobs]
+    for records in train_many(
+        [replicate.gan for replicate in replicates],
+        [job["real"] for job in jobs],
+        recipe,
+        steps,
+        [job["seed"] for job in jobs],
+        every,
+        [replicate.monitor for replicate in replicates],
+        capture,
+    ):
+        for number, record in records.items():
+            reports[number](record)
+            replicates[number].keep(record)
+    return [replicate.result() for replicate in replicates]
+
+
+def alike(job: Mapping[str, Any]) -> Hashable:
+    """Jobs with the same can be trained at once; None: one by one, because its networks draw random numbers."""
+    real, recipe = job["real"], job["recipe"]
+    if recipe.networks.draws:
+        return None
+    return real.shape, len(real.classes), recipe, job["steps"], job.get("every")
+
+
+class _Replicate:
+    """A new GAN, and what is kept of its training."""
+
+    def __init__(
+        self, real: LabelledImages, recipe: Recipe, steps: int, seed: int, device: torch.device, every: int
+    ) -> None:
+        self.gan = new_gan(real.shape, len(real.classes), recipe, derive(seed, "weights"), device)
+        self.monitor = new_monitor(self.gan, len(real.classes), seed)
+        self.shape = (len(real.classes), -1, *real.shape)
+        self.kept, self.framed = grid_steps(steps, every), frame_steps(steps, every)
+        self.columns = max(1, min(GRID_COLUMNS, FRAME_WIDTH // real.shape[2]))
+        self.history: list[dict[str, float]] = []
+        self.grids: dict[int, NDArray[np.uint8]] = {}
+        self.frames: list[NDArray[np.uint8]] = []
+        self.monitored = np.empty(0, np.uint8)
+
+    def keep(self, record: dict[str, float]) -> None:
+        """The record, and what the monitor has just seen."""
+        self.history.append(record)
+        self.monitored = self.monitor.last.reshape(self.shape)
+        if record["step"] in self.kept:
+            self.grids[int(record["step"])] = self.monitored[:, :GRID_COLUMNS]
+        if record["step"] in self.framed:
+            self.frames.append(self.monitored[:, : self.columns])
+
+    def result(self) -> dict[str, Any]:
+        return {
+            "weights": network_to_arrays(self.gan.average),
+            "discriminator": network_to_arrays(self.gan.discriminator),
+            "history": self.history,
+            "grids": self.grids,
+            "frames": np.stack(self.frames),
+            "monitored": self.monitored,
+        }

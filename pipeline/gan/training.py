@@ -1,10 +1,10 @@
-"""Training one conditional GAN on one replicate's real subset and nothing else."""
+"""Training one conditional GAN on one replicate's real subset and nothing else; or several at once, each on its own."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -13,16 +13,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.adam import Adam
-from pipeline.batches import labels_to_batches, to_bytes, to_tensors
-from pipeline.feed import gather
-from pipeline.gan.losses import LOSSES, gradient_penalty, interpolates_penalty
+from pipeline.batches import to_bytes
+from pipeline.capture import Step, captured
+from pipeline.feed import together
 from pipeline.gan.networks.layers import Discriminator, Generator
 from pipeline.gan.networks.registry import new_discriminator, new_generator
 from pipeline.gan.recipe import Recipe
+from pipeline.gan.step import MEASURED, Players, draw, moves, new_step
 from pipeline.images import LabelledImages
 from pipeline.quality.spread import images_to_spread
 from pipeline.seeds import derive
+from pipeline.stacked import Stacked
 
 WARM_UP = 100  # steps over which the learning rate rises from 0
 MONITORED = 20  # images a class that are looked at while training
@@ -69,137 +70,110 @@ def train(
     step, spread and epoch are means since the last record; in a step without a penalty or without a turn of the
     generator, the last one counts. `monitor` looks on, by default a new one. Training stops early at a value that is
     not finite; its record is the last.
-
-    Together, both players step at once, from one pass forward and one back through the discriminator: no image of a
-    batch influences another's score, so that one player's gradient at a fake is a multiple of the other's (Shen et al.
-    2021, "Training GANs in one stage").
     """
     device = next(gan.generator.parameters()).device
-    loss, together = LOSSES[recipe.loss], recipe.turns == "together"
-    batches = labels_to_batches(real.labels, steps, recipe.batch_size, derive(seed, "batches"))
-    pixels, labels = to_tensors(real, device)
-    distortions = torch.Generator(device).manual_seed(derive(seed, "distortion"))
-    draws = torch.Generator(device).manual_seed(derive(seed, "noise"))
     drops = torch.Generator(device).manual_seed(derive(seed, "dropout"))  # what the discriminator draws
-    between = torch.Generator(device).manual_seed(derive(seed, "interpolates"))
     monitor = monitor or new_monitor(gan, len(real.classes), seed)
-    generator_weights: list[Tensor] = list(gan.generator.parameters())
-    discriminator_weights: list[Tensor] = list(gan.discriminator.parameters())
-    generator_optimiser = Adam(generator_weights, (recipe.beta1, recipe.beta2))
-    discriminator_optimiser = Adam(discriminator_weights, (recipe.beta1, recipe.beta2))
-    followed, following = _averaged(gan.generator), _averaged(gan.average)
+    players = Players(
+        generate=gan.generator,
+        judge=lambda images, classes: gan.discriminator(images, classes, drops),
+        generator_weights=list(gan.generator.parameters()),
+        discriminator_weights=list(gan.discriminator.parameters()),
+        followed=_averaged(gan.generator.parameters(), gan.generator.buffers()),
+        following=_averaged(gan.average.parameters(), gan.average.buffers()),
+    )
+    drawn = draw(real, recipe, steps, seed, gan.generator.latent, device)
+    for step, means, accuracy in _run(new_step(players, recipe), drawn, recipe, steps, every):
+        record = _record(step, means.tolist(), accuracy.item(), monitor, step * recipe.batch_size / len(real))
+        yield record
+        if not _finite(record):
+            return
 
-    def judge(images: Tensor, classes: Tensor) -> Tensor:
-        return gan.discriminator(images, classes, drops)
 
-    def fakes_of(classes: Tensor) -> Tensor:
-        noise = torch.randn(len(classes), gan.generator.latent, generator=draws, device=device)
-        return gan.generator(noise, classes)
+def train_many(
+    gans: Sequence[Gan],
+    reals: Sequence[LabelledImages],
+    recipe: Recipe,
+    steps: int,
+    seeds: Sequence[int],
+    every: int = 100,
+    monitors: Sequence[Monitor] | None = None,
+    capture: bool = False,
+) -> Iterator[dict[int, dict[str, float]]]:
+    """`train` of several GANs at once, with the same draws; at each record yield those of the GANs that go on, by their
+    number.
 
-    measured: list[Tensor] = []
-    accuracies: list[Tensor] = []
-    penalty = torch.zeros((), device=device)
-    for step, (reals, classes) in enumerate(
-        gather([(pixels, labels, batches)], recipe.distort_reals, distortions, device), 1
-    ):
+    Weights are stacked, and rounded otherwise than one by one; `gans` have them at each record. A GAN with a value that
+    is not finite stays as it was at that record, which is its last; the others go on. capture: steps as CUDA graphs, on
+    a GPU. Networks that draw random numbers cannot be stacked.
+    """
+    if recipe.networks.draws:
+        raise ValueError(f"networks {recipe.networks.name} draw random numbers: train them one by one")
+    device = next(gans[0].generator.parameters()).device
+    generators, discriminators, averages = (
+        Stacked([getattr(gan, player) for gan in gans]) for player in ("generator", "discriminator", "average")
+    )
+    players = Players(
+        generate=generators,
+        judge=discriminators,
+        generator_weights=list(generators.weights.values()),
+        discriminator_weights=list(discriminators.weights.values()),
+        followed=_averaged(generators.weights.values(), generators.buffers.values()),
+        following=_averaged(averages.weights.values(), averages.buffers.values()),
+        several=len(gans),
+    )
+    pairs = list(zip(reals, seeds, strict=True))
+    monitors = monitors or [
+        new_monitor(gan, len(real.classes), seed) for gan, (real, seed) in zip(gans, pairs, strict=True)
+    ]
+    drawn = together(draw(real, recipe, steps, seed, gans[0].generator.latent, device) for real, seed in pairs)
+    step_function = new_step(players, recipe)
+    if capture:
+        step_function = captured(step_function, device)
+    going = list(range(len(gans)))
+    for step, means, accuracies in _run(step_function, drawn, recipe, steps, every):
+        each, shares = means.T.tolist(), accuracies.tolist()
+        records = {}
+        for number in going:
+            for networks in (generators, discriminators, averages):
+                networks.unstack(number)
+            epoch = step * recipe.batch_size / len(reals[number])
+            records[number] = _record(step, each[number], shares[number], monitors[number], epoch)
+        yield records
+        going = [number for number in going if _finite(records[number])]
+        if not going:
+            return
+
+
+def _run(
+    step_function: Step,
+    drawn: Iterable[tuple[Tensor | None, ...]],
+    recipe: Recipe,
+    steps: int,
+    every: int,
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Make all steps; at each record yield its step, the means of MEASURED since the last one, and of the accuracy."""
+    measured, accuracies = [], []
+    for step, tensors in enumerate(drawn, 1):
         factor = learning_rate_factor(step - 1, steps) if recipe.schedule == "rise_and_fall" else 1.0
-        penalised = recipe.penalty > 0 and (step - 1) % recipe.penalty_every == 0
-
-        # A batch of reals, distorted, and as many fakes of the same classes; if turns alternate, of a frozen generator.
-        with torch.set_grad_enabled(together):
-            fakes = fakes_of(classes)
-        shown = fakes.detach().requires_grad_(together)
-        if together or penalised:
-            both = torch.cat([reals, shown]).contiguous(memory_format=torch.channels_last)
-            twice = torch.cat([classes, classes])
-
-        # The discriminator's gradient; together, also that at each fake, turned into the generator's, which goes on
-        # through it.
-        if together and loss.turn is not None:
-            real_scores, fake_scores = judge(both, twice).chunk(2)
-            generator_loss = loss.generator(real_scores, fake_scores)
-            discriminator_loss = loss.discriminator(real_scores, fake_scores)
-            slopes, *discriminator_gradients = torch.autograd.grad(discriminator_loss, [shown, *discriminator_weights])
-            turn = loss.turn(real_scores.detach(), fake_scores.detach())
-            generator_gradients = torch.autograd.grad(fakes, generator_weights, slopes * turn[:, None, None, None])
-        else:
-            real_scores, fake_scores = judge(reals, classes), judge(shown, classes)
-            discriminator_loss = loss.discriminator(real_scores, fake_scores)
-            discriminator_gradients = list(torch.autograd.grad(discriminator_loss, discriminator_weights))
-
-        # The penalty, every few steps and weighted accordingly. R1 and R2 have half of gamma each; a factor 2 makes a
-        # mean over both a sum of two means.
-        if penalised:
-            if recipe.penalty_kind == "zero_centred":
-                penalty = gradient_penalty(judge, both, twice)
-                weighted = penalty * (2 * recipe.penalty / 2 * recipe.penalty_every)
-            else:
-                penalty = interpolates_penalty(judge, reals, shown, classes, between)
-                weighted = penalty * (recipe.penalty * recipe.penalty_every)
-            penalty_gradients = torch.autograd.grad(weighted, discriminator_weights, allow_unused=True)
-            discriminator_gradients = [
-                gradient if more is None else gradient + more
-                for gradient, more in zip(discriminator_gradients, penalty_gradients, strict=True)
-            ]
-            penalty = penalty.detach()
-        discriminator_optimiser.step(discriminator_gradients, recipe.discriminator_rate * factor)
-
-        # The generator's step; or its turn, against a discriminator that has just stepped and now is frozen.
-        if together:
-            generator_optimiser.step(generator_gradients, recipe.generator_rate * factor)
-        elif (step - 1) % recipe.discriminator_steps == 0:
-            for _ in range(recipe.generator_steps):
-                against = real_scores.detach()
-                if loss.compares:
-                    with torch.no_grad():
-                        against = judge(reals, classes)
-                generator_loss = loss.generator(against, judge(fakes_of(classes), classes))
-                generator_gradients = torch.autograd.grad(generator_loss, generator_weights)
-                generator_optimiser.step(generator_gradients, recipe.generator_rate * factor)
-
-        # The average follows: weights, and batch norm's moving averages.
         decay = min(recipe.average, step / (step + 9))  # at first the average forgets faster
-        with torch.no_grad():
-            torch._foreach_lerp_(following, followed, 1 - decay)
-
-        real_scores, fake_scores = real_scores.detach(), fake_scores.detach()
-        accuracies.append(loss.accuracy(real_scores, fake_scores))
-        if loss.probability:
-            real_scores, fake_scores = real_scores.sigmoid(), fake_scores.sigmoid()
-        measured.append(
-            torch.stack(
-                [
-                    generator_loss.detach(),
-                    discriminator_loss.detach(),
-                    real_scores.mean(),
-                    fake_scores.mean(),
-                    _norm(generator_gradients),
-                    _norm(discriminator_gradients),
-                    penalty,
-                ]
-            )
-        )
+        rates = (recipe.discriminator_rate * factor, recipe.generator_rate * factor, 1 - decay)
+        values, accuracy = step_function(tensors, rates, *moves(recipe, step))
+        measured.append(values)
+        accuracies.append(accuracy)
         if step % every == 0 or step == steps:
-            means = torch.stack(measured).mean(0).tolist()
-            record = {"step": step, **dict(zip(MEASURED, means, strict=True)), "spread": monitor.spread()}
-            record["discriminator_accuracy"] = torch.stack(accuracies).mean().item()
-            record["epoch"] = step * recipe.batch_size / len(real)
+            yield step, torch.stack(measured).mean(0), torch.stack(accuracies).mean(0)
             measured.clear()
             accuracies.clear()
-            yield record
-            if not all(math.isfinite(value) for value in record.values()):
-                return
 
 
-MEASURED = (
-    "generator_loss",
-    "discriminator_loss",
-    "real_score",
-    "fake_score",
-    "generator_gradient",
-    "discriminator_gradient",
-    "penalty",
-)
+def _record(step: int, means: Sequence[float], accuracy: float, monitor: Monitor, epoch: float) -> dict[str, float]:
+    record = {"step": step, **dict(zip(MEASURED, means, strict=True)), "spread": monitor.spread()}
+    return {**record, "discriminator_accuracy": accuracy, "epoch": epoch}
+
+
+def _finite(record: Mapping[str, float]) -> bool:
+    return all(math.isfinite(value) for value in record.values())
 
 
 def new_monitor(gan: Gan, classes: int, seed: int) -> Monitor:
@@ -235,11 +209,6 @@ def learning_rate_factor(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / WARM_UP) * (1 - 0.9 * max(0.0, (step / steps - 0.3) / 0.7))
 
 
-def _averaged(network: Generator) -> list[Tensor]:
+def _averaged(weights: Iterable[Tensor], buffers: Iterable[Tensor]) -> list[Tensor]:
     """What the running average follows: weights, and the moving averages of batch norm (but not its counters)."""
-    values = chain(network.parameters(), network.buffers())
-    return [value for value in values if value.is_floating_point()]
-
-
-def _norm(gradients: Sequence[Tensor]) -> Tensor:
-    return torch.stack(torch._foreach_norm([gradient.detach() for gradient in gradients])).norm()
+    return [value for value in chain(weights, buffers) if value.is_floating_point()]

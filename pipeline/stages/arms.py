@@ -11,26 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.classifier.arms import Arm, ArmsConfig
-from pipeline.classifier.replicate import train_replicate
+from pipeline.classifier.replicate import alike, train_replicate, train_replicates
 from pipeline.classifier.training import ClassifierConfig, Material
-from pipeline.compute import ComputeConfig, describe, milliseconds_per_step, run_replicates
-from pipeline.images import LabelledImages, load, load_arrays, save_arrays
+from pipeline.compute import ComputeConfig, Many, describe, milliseconds_per_step, run_replicates
+from pipeline.images import LabelledImages, load_arrays, save_arrays
 from pipeline.memory import within_memory
 from pipeline.seeds import derive
-from pipeline.split import load_pseudo_labels, load_split
 from pipeline.stages.stage import Stage, whole_folder, write_csv, write_json
 
 Synthetic = tuple[LabelledImages | None, NDArray[np.float32] | None]  # a set, and targets in place of its labels
-
-
-def load_reals(stage: Stage) -> tuple[list[LabelledImages], list[LabelledImages]]:
-    """This budget's real subsets, one a replicate, checked once more to be disjoint; and the same, each with the
-    unlabelled images that its teacher is sure of.
-    """
-    train = load(Path("artifacts/data/train.npz"))
-    split = load_split(Path(f"artifacts/splits/{stage.budget}.npz"))
-    split.check()
-    return split.real(train), load_pseudo_labels(Path(f"artifacts/pseudo/{stage.budget}.npz")).join(split, train)
 
 
 def train_arms(
@@ -62,10 +51,10 @@ def train_arms(
         }
         for (_, replicate), material in zip(keys, materials, strict=True)
     ]
-    compute = stage.compute(ComputeConfig)
+    compute, many = stage.compute(ComputeConfig), Many(train_replicates, alike)
     stage.facts |= describe(compute, len(jobs))
     with within_memory("lower classifier.batch_size, classifier.width or compute.workers"):
-        results = run_replicates(train_replicate, jobs, compute, stage.name, classifier.steps * len(jobs))
+        results = run_replicates(train_replicate, jobs, compute, stage.name, classifier.steps * len(jobs), many)
     stage.facts["milliseconds_per_step"] = milliseconds_per_step(results, classifier.steps)
     stage.facts["milliseconds_per_step_by_arm"] = {
         arm.name: milliseconds_per_step(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pipeline.classifier.arms import GAN_ARMS, Arm, ArmsConfig, to_variants, with_variants
 from pipeline.classifier.training import ClassifierConfig
-from pipeline.stages.arms import Synthetic, load_reals, train_arms
+from pipeline.stages.arms import Synthetic, train_arms
 from pipeline.stages.generated import load_selected
+from pipeline.stages.reals import load_reals
 from pipeline.stages.stage import Stage, run
 
 

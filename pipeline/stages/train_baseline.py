@@ -13,7 +13,8 @@ from pipeline.classifier.arms import (
 )
 from pipeline.classifier.training import ClassifierConfig
 from pipeline.seeds import derive
-from pipeline.stages.arms import Synthetic, load_reals, train_arms
+from pipeline.stages.arms import Synthetic, train_arms
+from pipeline.stages.reals import load_reals
 from pipeline.stages.stage import Stage, run
 
 

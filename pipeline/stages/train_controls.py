@@ -13,7 +13,7 @@ from pipeline.compute import ComputeConfig, describe, run_replicates
 from pipeline.controls import ARMS, ControlsConfig, train_control
 from pipeline.images import load, load_arrays, save_arrays
 from pipeline.seeds import derive
-from pipeline.stages.arms import load_reals
+from pipeline.stages.reals import load_reals
 from pipeline.stages.stage import Stage, run, whole_folder, write_json
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pipeline.compute import ComputeConfig, describe, milliseconds_per_step, run_replicates
+from pipeline.compute import ComputeConfig, Many, describe, milliseconds_per_step, run_replicates
 from pipeline.gan.health import history_to_health
 from pipeline.gan.networks.registry import count_parameters, networks_to_mapping
 from pipeline.gan.recipe import GanConfig, load_recipe
-from pipeline.gan.replicate import RECORDS, grid_steps, train_replicate
+from pipeline.gan.replicate import RECORDS, alike, grid_steps, train_replicate, train_replicates
 from pipeline.images import load
 from pipeline.memory import within_memory
 from pipeline.seeds import derive
@@ -45,11 +45,11 @@ def train_gan(stage: Stage) -> None:
         }
         for replicate, real in enumerate(reals)
     ]
-    compute = stage.compute(ComputeConfig)
+    compute, many = stage.compute(ComputeConfig), Many(train_replicates, alike)
     stage.facts |= describe(compute, len(jobs))
     remedy = f"lower batch_size ({recipe.batch_size}) or the networks' widths in conf/gan/{config.recipe}.yaml"
     with within_memory(f"{remedy}, or compute.workers"):
-        results = run_replicates(train_replicate, jobs, compute, stage.name, steps * len(jobs))
+        results = run_replicates(train_replicate, jobs, compute, stage.name, steps * len(jobs), many)
     stage.facts["milliseconds_per_step"] = milliseconds_per_step(results, steps)
     health = [
         history_to_health(replicate, result["history"], result["monitored"], job["real"])

@@ -20,6 +20,7 @@ from pipeline.gan.networks import layers
 from pipeline.gan.networks.layers import (
     NetworksConfig,
     batch_norm,
+    channels_last,
     dropout,
     gaussian_noise,
     initialise_as_keras,
@@ -54,6 +55,10 @@ class Config(NetworksConfig):
         require_numbers(self, widths, shares=("dropout", "momentum"))
         require(len(self.generator_channels) == 3, "generator_channels: must be three numbers")
         require(self.noise >= 0, "noise: must not be negative")
+
+    @property
+    def draws(self) -> bool:
+        return self.dropout > 0 or self.noise > 0
 
 
 class Generator(layers.Generator):
@@ -106,7 +111,7 @@ class Discriminator(layers.Discriminator):
         values = gaussian_noise(images, self.noise, draws)
         if self.label is not None:
             values = torch.cat([values, self.label(labels).view(-1, *self.plane)], 1)  # (N, C + 1, H, W)
-        values = values.contiguous(memory_format=torch.channels_last)
+        values = channels_last(values)
         for convolution in self.convolutions:
             values = dropout(F.leaky_relu(convolution(values), SLOPE), self.dropout, draws)
         return self.score(values.flatten(1)).squeeze(1)

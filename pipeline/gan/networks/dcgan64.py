@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import InputError
 from pipeline.gan.networks import layers
-from pipeline.gan.networks.layers import NetworksConfig, require_numbers
+from pipeline.gan.networks.layers import NetworksConfig, channels_last, require_numbers
 
 SIDE = 64
 EMBEDDED = 50  # numbers that stand for a label beside the noise
@@ -64,7 +64,7 @@ class Generator(layers.Generator):
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
         values = noise if self.label is None else torch.cat([noise, self.label(labels)], 1)
-        values = values[:, :, None, None].contiguous(memory_format=torch.channels_last)  # (N, latent, 1, 1)
+        values = channels_last(values[:, :, None, None])  # (N, latent, 1, 1)
         *hidden, paint = self.convolutions
         for convolution, norm in zip(hidden, self.norms, strict=True):
             values = F.relu(norm(convolution(values)))
@@ -90,7 +90,7 @@ class Discriminator(layers.Discriminator):
         values = images
         if self.label is not None:
             values = torch.cat([values, self.label(labels).view(-1, *self.plane)], 1)  # (N, C + 1, 64, 64)
-        values = values.contiguous(memory_format=torch.channels_last)
+        values = channels_last(values)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             values = F.leaky_relu(norm(convolution(values)), 0.2)
         return self.score(values).flatten()  # (N, 1, 1, 1) -> (N,)

@@ -38,6 +38,10 @@ class Config(NetworksConfig):
         widths = ("latent", "generator_widths", "discriminator_widths")
         require_numbers(self, widths, shares=("dropout", "momentum"))
 
+    @property
+    def draws(self) -> bool:
+        return self.dropout > 0
+
 
 class Generator(layers.Generator):
     """Dense layers, each with leaky ReLU and batch norm, and one with tanh that paints."""

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.gan.networks import layers
-from pipeline.gan.networks.layers import NetworksConfig, require_multiple, require_numbers
+from pipeline.gan.networks.layers import NetworksConfig, channels_last, require_multiple, require_numbers
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Generator(layers.Generator):
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
         hidden = _activate(self.mapping(torch.cat([noise, self.label(labels)], 1)))
         hidden = _activate(self.project(hidden)).view(-1, *self.base)  # (N, full, H/4, W/4)
-        hidden = hidden.contiguous(memory_format=torch.channels_last)
+        hidden = channels_last(hidden)
         hidden = (hidden + _activate(self.refine(hidden))) * math.sqrt(0.5)
         hidden = hidden * (1 + self.gain(labels))[:, :, None, None]
         return torch.tanh(F.pixel_shuffle(self.paint(hidden), FOLD))  # (N, C, H, W)

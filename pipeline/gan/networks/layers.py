@@ -16,12 +16,16 @@ class NetworksConfig:
     """The numbers of one pair of networks. Each pair has a frozen dataclass of its own below this class.
 
     name: the pair's, in the registry. latent: size of the noise. mixes_batch: do the images of a batch influence each
-    other's scores (batch norm in the discriminator)?
+    other's scores (batch norm in the discriminator)? draws: does the discriminator draw random numbers?
     """
 
     name: str
     latent: int
     mixes_batch: ClassVar[bool] = False
+
+    @property
+    def draws(self) -> bool:
+        return False
 
 
 class Generator(nn.Module):
@@ -87,6 +91,17 @@ def gaussian_noise(values: Tensor, deviation: float, draws: torch.Generator | No
     if draws is None or deviation == 0:
         return values
     return values + deviation * torch.randn(values.shape, generator=draws, device=values.device)
+
+
+def channels_last(images: Tensor) -> Tensor:
+    """(N, C, H, W) with the channels innermost in memory, where convolutions are faster; the same values.
+
+    Several networks' images at once (R, N, C, H, W), or the part of them that vmap shows one network, stay as they are:
+    torch has no such order for these.
+    """
+    if images.dim() != 4 or torch._C._functorch.is_batchedtensor(images):
+        return images
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def initialise_as_keras(network: nn.Module) -> None:

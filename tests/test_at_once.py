@@ -1,0 +1,458 @@
+"""Several trainings at once are the plain loop's, one by one, but for rounding.
+
+GANs are compared in double precision, where eight steps leave them apart by less than a millionth of their way: in
+single precision a gradient that is nearly 0 can change its sign by rounding, and Adam takes its sign. Classifiers are
+compared in single precision over five short steps, to five thousandths. `test_the_tolerance_tells` shows what a
+mistake would look like: a learning rate that is wrong by a twentieth is seen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.numpy import load_file
+from small_study import BUDGET, REPLICATES, Study
+from torch import nn
+from toy_images import bright_corners
+
+from benchmarks.at_once import gan_loops, measured
+from pipeline import capture, compute, transforms
+from pipeline.batches import to_tensors
+from pipeline.classifier import replicate as classifier_replicate
+from pipeline.classifier import training as classifier_training
+from pipeline.classifier.training import ClassifierConfig, Material, new_classifier
+from pipeline.compute import ComputeConfig, Many, run_replicates
+from pipeline.gan import replicate as gan_replicate
+from pipeline.gan import step as gan_step
+from pipeline.gan import training as gan_training
+from pipeline.gan.networks import dcgan, dense, dense_conv, folded
+from pipeline.gan.recipe import Recipe
+from pipeline.gan.training import Gan, new_gan
+from pipeline.images import LabelledImages
+from pipeline.stacked import Stacked
+from pipeline.transforms import Distortion
+
+CPU = torch.device("cpu")
+RECIPE = Recipe(
+    networks=folded.Config(latent=6, generator_width=4, discriminator_width=4),
+    loss="relativistic",
+    turns="together",
+    discriminator_steps=1,
+    generator_steps=1,
+    batch_size=6,
+    generator_rate=0.002,
+    discriminator_rate=0.002,
+    schedule="rise_and_fall",
+    beta1=0.0,
+    beta2=0.99,
+    penalty=0.5,
+    penalty_kind="zero_centred",
+    penalty_every=2,
+    average=0.9,
+    distort_reals=Distortion(),
+)
+ALTERNATE = dataclasses.replace(
+    RECIPE,
+    networks=dense_conv.Config(
+        latent=6, generator_width=4, activation="relu", discriminator_widths=(8, 8), dropout=0.0, momentum=0.8
+    ),
+    loss="cross_entropy",
+    turns="alternate",
+    generator_steps=2,
+    beta1=0.5,
+    penalty=0.0,
+)
+RECIPES = {
+    "together": RECIPE,
+    "alternate, batch norm": ALTERNATE,
+    "alternate, relativistic": dataclasses.replace(RECIPE, turns="alternate", generator_steps=1),
+    "critic, interpolates": dataclasses.replace(
+        RECIPE,
+        networks=dcgan.Config(
+            latent=6,
+            dense_layers=1,
+            generator_channels=(4, 4, 4),
+            discriminator_channels=(4, 6),
+            noise=0.0,
+            dropout=0.0,
+            momentum=0.9,
+        ),
+        loss="wasserstein",
+        turns="alternate",
+        discriminator_steps=2,
+        penalty=10.0,
+        penalty_kind="interpolates",
+        penalty_every=1,
+        distort_reals=None,
+    ),
+}
+SEEDS = (11, 12, 13)
+STEPS = 8
+TOLERANCE = 1e-6
+
+
+def subsets() -> list[LabelledImages]:
+    """Three, of unequal size."""
+    return [bright_corners(per_class, seed) for seed, per_class in enumerate((10, 4, 7))]
+
+
+def gans(reals: Sequence[LabelledImages], recipe: Recipe) -> list[Gan]:
+    return [new_gan(real.shape, 3, recipe, seed) for seed, real in enumerate(reals)]
+
+
+def plain(reals: Sequence[LabelledImages], recipe: Recipe, **changes: Any) -> tuple[list[Gan], list[list[dict]]]:
+    made = gans(reals, recipe)
+    options = {"steps": STEPS, "every": 2} | changes
+    return made, [
+        list(gan_training.train(gan, real, recipe, seed=seed, **options))
+        for gan, real, seed in zip(made, reals, SEEDS, strict=True)
+    ]
+
+
+def at_once(reals: Sequence[LabelledImages], recipe: Recipe, **changes: Any) -> tuple[list[Gan], list[list[dict]]]:
+    made = gans(reals, recipe)
+    histories: list[list[dict]] = [[] for _ in made]
+    options = {"steps": STEPS, "every": 2} | changes
+    for records in gan_training.train_many(made, reals, recipe, seeds=SEEDS, **options):
+        for number, record in records.items():
+            histories[number].append(record)
+    return made, histories
+
+
+def values(network: nn.Module) -> torch.Tensor:
+    return torch.cat([value.double().flatten() for value in network.state_dict().values() if value.is_floating_point()])
+
+
+def apart(one: nn.Module, other: nn.Module, first: nn.Module) -> float:
+    """How far two networks ended from each other, over how far the one came from where it began."""
+    return float((values(one) - values(other)).norm() / (values(one) - values(first)).norm())
+
+
+def furthest(ones: Sequence[Gan], others: Sequence[Gan], firsts: Sequence[Gan]) -> float:
+    """Of three lists of GANs, player by player."""
+    trios = [
+        [getattr(gan, player) for gan in trio]
+        for trio in zip(ones, others, firsts, strict=True)
+        for player in ("generator", "discriminator", "average")
+    ]
+    return max(apart(*trio) for trio in trios)
+
+
+@pytest.fixture
+def float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """All in double precision, whose rounding a few steps do not amplify to anything."""
+
+    def to_doubles(images: LabelledImages, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        pixels, labels = to_tensors(images, device)
+        return pixels.double(), labels
+
+    monkeypatch.setattr(gan_step, "to_tensors", to_doubles)
+    monkeypatch.setattr(transforms, "_places", transforms._places.__wrapped__)
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", RECIPES)
+def test_gans_at_once_are_those_of_the_plain_loop(name: str) -> None:
+    reals = subsets()
+    ones, histories = plain(reals, RECIPES[name])
+    others, theirs = at_once(reals, RECIPES[name])
+    assert furthest(ones, others, gans(reals, RECIPES[name])) < TOLERANCE
+    for mine, other in zip(histories, theirs, strict=True):
+        assert [record["step"] for record in mine] == [2, 4, 6, 8]
+        for record, same in zip(mine, other, strict=True):
+            assert record == pytest.approx(same, rel=TOLERANCE, abs=TOLERANCE)
+    assert len({record[-1]["generator_loss"] for record in theirs}) == 3
+
+
+@pytest.mark.usefixtures("float64")
+def test_the_tolerance_tells() -> None:
+    reals = subsets()
+    firsts, (ones, _) = gans(reals, RECIPE), plain(reals, RECIPE)
+    for changes in (
+        {"generator_rate": 0.0019},
+        {"penalty": 0.45},
+        {"distort_reals": Distortion(rotate=11)},
+        {"average": 0.1},
+    ):
+        others, _ = at_once(reals, dataclasses.replace(RECIPE, **changes))
+        assert furthest(ones, others, firsts) > 1000 * TOLERANCE, changes
+    others, _ = at_once([*reals[:2], reals[0]], RECIPE)
+    assert furthest(ones[:2], others[:2], firsts[:2]) < TOLERANCE
+    assert furthest(ones[2:], others[2:], firsts[2:]) > 1000 * TOLERANCE
+
+
+@pytest.fixture
+def fixed_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps as they run before they are captured: inputs at fixed places, and learning rates as tensors."""
+    monkeypatch.setattr(torch.cuda, "Stream", lambda *_: SimpleNamespace(wait_stream=lambda _: None))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: SimpleNamespace(wait_stream=lambda _: None))
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
+    monkeypatch.setattr(capture, "WARM_UPS", 99)
+    for module in (gan_training, classifier_training):
+        monkeypatch.setattr(module, "captured", capture.Captured)
+
+
+@pytest.mark.usefixtures("float64", "fixed_places")
+@pytest.mark.parametrize("name", RECIPES)
+def test_steps_fit_for_capture_are_those_of_the_plain_loop(name: str) -> None:
+    reals = subsets()
+    ones, histories = plain(reals, RECIPES[name])
+    others, theirs = at_once(reals, RECIPES[name], capture=True)
+    assert furthest(ones, others, gans(reals, RECIPES[name])) < TOLERANCE
+    for mine, other in zip(histories, theirs, strict=True):
+        assert mine[-1] == pytest.approx(other[-1], rel=TOLERANCE, abs=TOLERANCE)
+
+
+@pytest.mark.usefixtures("fixed_places")
+def test_a_classifiers_steps_are_fit_for_capture() -> None:
+    for group in materials().values():
+        ones, others = ([new_classifier(m, CONFIG, seed, CPU) for seed, m in enumerate(group)] for _ in "ab")
+        for captures, networks in ((False, ones), (True, others)):
+            list(classifier_training.train_many(networks, group, CONFIG, range(len(group)), capture=captures))
+        for one, other in zip(ones, others, strict=True):
+            torch.testing.assert_close(one.state_dict(), other.state_dict(), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.usefixtures("float64")
+def test_moving_averages_of_batch_norm_and_their_counters_follow() -> None:
+    reals = subsets()
+    ones, _ = plain(reals, ALTERNATE)
+    others, _ = at_once(reals, ALTERNATE)
+    for one, other in zip(ones, others, strict=True):
+        mine, theirs = dict(one.generator.named_buffers()), dict(other.generator.named_buffers())
+        assert int(mine["quarter_norm.num_batches_tracked"]) == int(theirs["quarter_norm.num_batches_tracked"]) == 24
+        torch.testing.assert_close(mine["quarter_norm.running_mean"], theirs["quarter_norm.running_mean"])
+        torch.testing.assert_close(mine["quarter_norm.running_var"], theirs["quarter_norm.running_var"])
+
+
+@pytest.mark.usefixtures("float64")
+def test_a_gan_that_diverges_stops_there_and_the_others_go_on() -> None:
+    reals = subsets()
+    ones, histories = plain(reals, RECIPE)
+
+    firsts, made = gans(reals, RECIPE), gans(reals, RECIPE)
+    with torch.no_grad():
+        made[1].generator.paint.weight[0, 0, 0, 0] = math.nan  # type: ignore[union-attr]
+    theirs: list[list[dict]] = [[], [], []]
+    for records in gan_training.train_many(made, reals, RECIPE, STEPS, SEEDS, every=2):
+        for number, record in records.items():
+            theirs[number].append(record)
+    assert [len(history) for history in theirs] == [4, 1, 4]
+    assert not math.isfinite(theirs[1][-1]["generator_loss"])
+    for number in (0, 2):
+        assert furthest([ones[number]], [made[number]], [firsts[number]]) < TOLERANCE
+        assert histories[number][-1] == pytest.approx(theirs[number][-1], rel=TOLERANCE, abs=TOLERANCE)
+
+
+def test_networks_that_draw_are_refused() -> None:
+    drawing = dense.Config(latent=6, generator_widths=(8,), discriminator_widths=(8, 8), dropout=0.4, momentum=0.8)
+    recipe = dataclasses.replace(ALTERNATE, networks=drawing)
+    with pytest.raises(ValueError, match="draw random numbers"):
+        at_once(subsets(), recipe)
+    job = {"real": subsets()[0], "recipe": recipe, "steps": 2}
+    assert gan_replicate.alike(job) is None
+    assert gan_replicate.alike({**job, "recipe": ALTERNATE}) is not None
+
+
+def test_unstacked_values_are_a_networks_own() -> None:
+    networks = [nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)) for _ in range(3)]
+    stacked = Stacked(networks)
+    before = [network[0].weight.clone() for network in networks]
+    with torch.no_grad():
+        stacked.weights["0.weight"] += torch.tensor([1.0, 2.0, 3.0])[:, None, None]
+    stacked.unstack(1)
+    moved = [network[0].weight.detach() - old for network, old in zip(networks, before, strict=True)]
+    assert [round(change.mean().item(), 5) for change in moved] == [0, 2, 0]
+
+
+CONFIG = ClassifierConfig(
+    width=4, steps=5, batch_size=12, learning_rate=0.002, weight_decay=0.01, dropout=0.3, label_smoothing=0.1
+)
+
+
+def materials() -> dict[str, list[Material]]:
+    """Groups whose batches can be stacked."""
+    real, other, _ = subsets()
+    certain = np.random.default_rng(0).dirichlet(np.ones(3), len(other)).astype(np.float32)
+    mixed = Material(real, other, Distortion(elastic=0.02), 0.5)
+    return {
+        "all arms": [
+            Material(real, None, None, 0.5),
+            mixed,
+            Material(None, other, Distortion(), 0.5),
+            Material(other, real, None, 0.25, order="pretrained"),
+            Material(other, None, None, 0.5, batches="natural"),
+        ],
+        "weighted": [dataclasses.replace(mixed, weight=0.5), Material(real, None, None, 0.5, batches="weighted")],
+        "soft": [dataclasses.replace(mixed, targets=certain), dataclasses.replace(mixed, targets=certain[::-1].copy())],
+        "soft, weighted": [dataclasses.replace(mixed, targets=certain, weight=0.5)] * 2,
+    }
+
+
+@pytest.mark.parametrize("name", materials())
+def test_classifiers_at_once_are_those_of_the_plain_loop(name: str) -> None:
+    group = materials()[name]
+    ones, others = ([new_classifier(m, CONFIG, seed, CPU) for seed, m in enumerate(group)] for _ in "ab")
+    histories = [
+        list(classifier_training.train(network, material, CONFIG, seed, every=2))
+        for seed, (network, material) in enumerate(zip(ones, group, strict=True))
+    ]
+    theirs = list(classifier_training.train_many(others, group, CONFIG, range(len(group)), every=2))
+    assert [[record["step"] for record in history] for history in histories] == [[2, 4, 5]] * len(group)
+    for number, history in enumerate(histories):
+        first = new_classifier(group[number], CONFIG, number, CPU)
+        assert apart(ones[number], others[number], first) < 5e-3
+        for record, records in zip(history, theirs, strict=True):
+            assert record == pytest.approx(records[number], rel=1e-4)
+
+
+def test_jobs_are_alike_whose_batches_stack() -> None:
+    job = {"config": CONFIG, "seed": 1}
+    kinds = [{classifier_replicate.alike({**job, "material": m}) for m in group} for group in materials().values()]
+    assert [len(kind) for kind in kinds] == [1, 1, 1, 1]
+    assert len(set.union(*kinds)) == 4
+    colour = LabelledImages(np.zeros((3, 3, 16, 16), np.uint8), np.arange(3), ("a", "b", "c"))
+    others = [
+        {**job, "material": Material(colour, None, None, 0.5)},
+        {**job, "material": materials()["soft"][0], "config": dataclasses.replace(CONFIG, width=5)},
+    ]
+    assert not {classifier_replicate.alike(other) for other in others} & set.union(*kinds)
+
+
+# What run_replicates makes of it, with trainings that only say how they were called.
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setattr(compute, "CACHE", tmp_path / "cache")
+    yield tmp_path
+
+
+calls: list[list[int]] = []
+room = [99]  # trainings that fit into memory at once
+
+
+def double(number: int, kind: str, device: torch.device, report: Callable[[dict], None]) -> dict[str, Any]:
+    report({"step": 1})
+    calls.append([number])
+    return {"doubled": 2 * number, "by": "one"}
+
+
+def double_many(
+    jobs: Sequence[Mapping[str, Any]], device: torch.device, reports: Sequence[Callable], capture: bool
+) -> list[dict[str, Any]]:
+    calls.append([job["number"] for job in jobs])
+    if len(jobs) > room[0]:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    for report in reports:
+        report({"step": 1})
+    return [{"doubled": 2 * job["number"], "by": f"many, capture {capture}"} for job in jobs]
+
+
+MANY = Many(double_many, lambda job: None if job["kind"] == "draws" else job["kind"])
+
+
+def run(kinds: str, fits: int = 99, **config: Any) -> tuple[list[list[int]], list[dict[str, Any]]]:
+    """A job for each letter, whose kind it is; `d` for one that cannot be stacked."""
+    calls.clear()
+    room[0] = fits
+    jobs = [{"number": number, "kind": "draws" if kind == "d" else kind} for number, kind in enumerate(kinds)]
+    where = ComputeConfig(device="cpu", workers=1, **config)
+    return calls, run_replicates(double, jobs, where, "toy", len(jobs), MANY)
+
+
+def test_alike_jobs_are_grouped_up_to_so_many(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    called, results = run("aababdaa", at_once=3)
+    assert called == [[5], [0, 1, 3], [6, 7], [2, 4]]
+    assert [result["doubled"] for result in results] == [0, 2, 4, 6, 8, 10, 12, 14]
+    assert [result["by"] == "one" for result in results] == [False] * 5 + [True] + [False] * 2
+    assert all(result["seconds"] >= 0 and result["saw"] == {} for result in results)
+    assert "toy: 1 of 8 trainings cannot be stacked; one by one\n" in capsys.readouterr().out
+
+
+def test_one_at_once_is_the_plain_loop(cache: Path) -> None:
+    assert run("aab")[0] == [[0], [1], [2]]
+    assert {result["by"] for result in run("aab")[1]} == {"one"}
+    assert {result["by"] for result in run("a", at_once=4)[1]} == {"one"}, "a group of one"
+    assert {result["by"] for result in run("aab", capture=True)[1]} == {"many, capture True"}
+
+
+def test_results_are_kept_apart(cache: Path) -> None:
+    assert run("aaa", at_once=2)[0] == [[0, 1], [2]]
+    assert run("aaa", at_once=2)[0] == []
+    assert run("aaa", at_once=3)[0] == [[0, 1, 2]]
+    assert run("aaa")[0] == [[0], [1], [2]]
+    assert run("aaa", capture=True)[0] == [[0], [1], [2]]
+
+
+def test_groups_stay_the_same_where_some_are_finished(cache: Path) -> None:
+    run("aa", at_once=2)
+    assert run("aaaa", at_once=2)[0] == [[2, 3]]
+
+
+def test_a_group_that_does_not_fit_is_halved(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    called, results = run("aaaaaa", fits=2, at_once=6)
+    assert called == [[0, 1, 2, 3, 4, 5], [0, 1, 2], [0], [1], [2], [3], [4], [5]]
+    assert [result["doubled"] for result in results] == [0, 2, 4, 6, 8, 10]
+    assert "out of memory with 6 replicates at once; going on with 3\n" in capsys.readouterr().out
+
+
+def test_groups_run_side_by_side_as_replicates_do(cache: Path) -> None:
+    jobs = [{"number": number, "kind": "a"} for number in range(4)]
+    where = ComputeConfig(device="cpu", workers=2, at_once=2)
+    results = run_replicates(double, jobs, where, "toy", len(jobs), MANY)
+    assert [(result["doubled"], result["by"]) for result in results] == [
+        (2 * n, "many, capture False") for n in range(4)
+    ]
+
+
+def test_at_once_is_checked() -> None:
+    with pytest.raises(ValueError, match="at_once: must be positive"):
+        ComputeConfig(at_once=0)
+
+
+def test_a_study_at_once_is_the_same_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two steps of each training: within rounding, every network that they leave."""
+    images = bright_corners(30, seed=0)
+    folders = {"one": {}, "many": {"at_once": 3}}
+    for name, options in folders.items():
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        study = Study(tmp_path / name, compute={"device": "cpu", "workers": 1, **options})
+        study.data(images, bright_corners(10, seed=1))
+        study.all()
+    one, many = (tmp_path / name / "artifacts" for name in folders)
+    weights = sorted(path.relative_to(one) for path in one.glob("gan/*/*.safetensors"))
+    assert len(weights) == 2 * REPLICATES
+    for path in weights:
+        mine, theirs = load_file(one / path), load_file(many / path)
+        for key, value in mine.items():
+            np.testing.assert_allclose(value, theirs[key], rtol=0, atol=2e-5)
+    assert any((one / path).read_bytes() != (many / path).read_bytes() for path in weights), "they were stacked"
+    for kind in ("baseline", "augmented"):
+        losses = [pd.read_csv(folder / kind / str(BUDGET) / "history.csv") for folder in (one, many)]
+        pd.testing.assert_frame_equal(*losses, rtol=1e-3)
+        seen = [(folder / kind / str(BUDGET) / "inputs.json").read_text() for folder in (one, many)]
+        if kind == "baseline":  # the other saw digits that a generator drew
+            assert seen[0] == seen[1]
+
+
+def test_the_benchmark_sets_both_loops_side_by_side(fresh_toy: LabelledImages) -> None:
+    row = measured(gan_loops(fresh_toy, RECIPE, 2, 1, CPU, False), 3, turns=2, every=1, device=CPU)
+    assert row["replicates"] == 3
+    assert 0 < row["ratio"] == pytest.approx(row["at once, ms a step"] / row["plain, ms a step"], abs=0.02, rel=0.02)
