@@ -97,7 +97,7 @@ def accuracies(
             real=real if arm.real else None,
             synthetic=sets[arm.synthetic]() if arm.synthetic else None,
             distortion=config.classical if arm.classical else None,
-            synthetic_share=config.synthetic_share,
+            synthetic_share=config.synthetic_share.of(arm.synthetic),
         )
 
     keys = [(arm, number) for arm in arms for number in range(len(parts))]

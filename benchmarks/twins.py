@@ -56,9 +56,7 @@ def twin_study(
     keys = [(arm, number) for arm in ARMS for number in range(replicates)]
     jobs = [
         {
-            "material": Material(
-                real=part.subset(subsets[number]), synthetic=None, distortion=None, synthetic_share=0.5
-            ),
+            "material": Material(real=part.subset(subsets[number]), synthetic=None, distortion=None),
             "test_pixels": part.subset(test).pixels,
             "config": config,
             "seed": derive(seed, arm, number),

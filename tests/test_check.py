@@ -129,10 +129,10 @@ def test_a_number_that_is_not_finite_is_named(key: str, value: float) -> None:
         ("classifier.weight_decay", -0.1),
         ("classifier.dropout", 1.0),
         ("classifier.label_smoothing", 1.0),
-        ("arms.synthetic_share", 0.0),
-        ("arms.synthetic_share", 1.0),
-        ("arms.synthetic_share", 0.001),  # no synthetic image in a batch
-        ("arms.synthetic_share", 0.999),  # no real one
+        ("arms.synthetic_share.gan", 0.0),
+        ("arms.synthetic_share.gan", 1.0),
+        ("arms.synthetic_share.gan", 0.001),  # no synthetic image in a batch
+        ("arms.synthetic_share.copies", 0.999),  # no real one
         ("arms.copies_per_class", 0),
         ("arms.interpolated_per_class", 0),
         ("arms.classical.rotate", 181.0),

@@ -130,7 +130,7 @@ def test_other_settings_are_named(params: dict[str, Any]) -> None:
     covered = {**here, "classifier": {**here["classifier"], "learning_rate": 0.04}}
     assert rate_check(both, covered, 10).arms[0].accuracies == [4, 5, 6]
     older = {**params, "arms": {}}  # a param that was not there yet
-    assert ("arms.synthetic_share", 0.5, None) in rate_check(rows, older, 50).differing
+    assert ("arms.synthetic_share.gan", 0.1, None) in rate_check(rows, older, 50).differing
 
 
 def test_the_committed_table_is_whole(root: Path) -> None:

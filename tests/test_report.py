@@ -79,7 +79,10 @@ def make_params(budgets: Sequence[int], replicates: int) -> dict[str, Any]:
         "generate": {"per_class": 500},
         "assess": {"neighbours": 5, "features": 64},
         "classifier": {"steps": STEPS["classifier"], "batch_size": 64, "learning_rate": 0.01},
-        "arms": {"synthetic_share": 0.5, "classical": {"rotate": 10.0, "shift": 0.08}},
+        "arms": {
+            "synthetic_share": {"gan": 0.1, "copies": 0.5, "interpolated": 0.5},
+            "classical": {"rotate": 10.0, "shift": 0.08},
+        },
         "compare": {"margin": 0.2, "confidence": 0.95, "primary": primary},
         "compute": {"device": "auto", "precision": "auto"},
     }

@@ -172,20 +172,36 @@ def to_variants(values: Mapping[str, Any]) -> VariantsConfig:
 
 
 @dataclass(frozen=True)
+class Shares:
+    """A share of a batch for each kind of synthetic image."""
+
+    gan: float
+    copies: float
+    interpolated: float
+
+    def __post_init__(self) -> None:
+        for kind, share in dataclasses.asdict(self).items():
+            require(0 < share < 1, f"{kind}: must lie between 0 and 1, got {share}")
+
+    def of(self, kind: Literal["gan", "copies", "interpolated"] | None) -> float:
+        """Of an arm with that kind of synthetic images; with none, a number that nobody reads."""
+        return 0.5 if kind is None else float(getattr(self, kind))
+
+
+@dataclass(frozen=True)
 class ArmsConfig:
-    """synthetic_share: part of a mixed batch that is synthetic. copies_per_class, interpolated_per_class: size of the
-    two synthetic sets made without a GAN. pseudo_confidence: probability from which a teacher is sure of an unlabelled
-    image. classical: the distortion of the classical arms and of the copies.
+    """synthetic_share: part of a mixed batch that is synthetic, for each kind of synthetic image. copies_per_class,
+    interpolated_per_class: size of the two synthetic sets made without a GAN. pseudo_confidence: probability from which
+    a teacher is sure of an unlabelled image. classical: the distortion of the classical arms and of the copies.
     """
 
-    synthetic_share: float
+    synthetic_share: Shares
     copies_per_class: int
     interpolated_per_class: int
     pseudo_confidence: float
     classical: Distortion = field(default_factory=Distortion)
 
     def __post_init__(self) -> None:
-        require(0 < self.synthetic_share < 1, "synthetic_share: must lie between 0 and 1")
         require(self.copies_per_class > 0, "copies_per_class: must be positive")
         require(self.interpolated_per_class > 0, "interpolated_per_class: must be positive")
         require(0 <= self.pseudo_confidence < 1, "pseudo_confidence: must lie in [0, 1)")

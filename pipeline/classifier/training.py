@@ -65,7 +65,7 @@ class Material:
     real: LabelledImages | None
     synthetic: LabelledImages | None
     distortion: Distortion | None
-    synthetic_share: float
+    synthetic_share: float = 0.5
     weight: float = 1.0
     targets: NDArray[np.float32] | None = None
     order: Literal["mixed", "pretrained"] = "mixed"

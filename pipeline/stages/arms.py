@@ -91,7 +91,7 @@ def arm_to_material(arm: Arm, real: LabelledImages, synthetic: Synthetic, config
         real=real if arm.real else None,
         synthetic=images,
         distortion=config.classical if arm.classical else None,
-        synthetic_share=arm.share or config.synthetic_share,
+        synthetic_share=arm.share or config.synthetic_share.of(arm.synthetic),
         weight=arm.weight,
         targets=targets,
         order=arm.order,

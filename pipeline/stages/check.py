@@ -86,7 +86,9 @@ def to_params(values: Mapping[str, Any]) -> Params:
                 f"compare.primary.{role}: unknown arm {getattr(primary, role)!r}; known arms: {', '.join(names)}"
             )
     batch = params.classifier.batch_size
-    shares = {"arms.synthetic_share": params.arms.synthetic_share}
+    shares = {
+        f"arms.synthetic_share.{kind}": share for kind, share in dataclasses.asdict(params.arms.synthetic_share).items()
+    }
     shares |= {f"variants: share of {variant.name}": variant.share for variant in variants if variant.share is not None}
     for key, share in shares.items():
         if not 0 < round(batch * share) < batch:

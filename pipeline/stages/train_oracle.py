@@ -21,7 +21,7 @@ def train_oracle(stage: Stage) -> None:
     config = stage.config("oracle", ClassifierConfig)
     train = load(Path("artifacts/data/train.npz"))
     job = {
-        "material": Material(real=train, synthetic=None, distortion=Distortion(), synthetic_share=0.5),
+        "material": Material(real=train, synthetic=None, distortion=Distortion()),
         "test_pixels": load_arrays(Path("artifacts/data/test_images.npz"))["pixels"],
         "config": config,
         "seed": derive(stage.value("study.seed"), "oracle"),

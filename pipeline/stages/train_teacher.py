@@ -27,7 +27,7 @@ def train_teacher(stage: Stage) -> None:
     needed = variants.needs_teacher or split.unlabelled.shape[1] > 0
     jobs = [
         {
-            "material": Material(real=real, synthetic=None, distortion=arms.classical, synthetic_share=0.5),
+            "material": Material(real=real, synthetic=None, distortion=arms.classical),
             "test_pixels": train.pixels[split.unlabelled[replicate]],
             "config": classifier,
             "seed": derive(stage.value("study.seed"), "teacher", stage.budget or 0, replicate),
