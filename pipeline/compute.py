@@ -13,16 +13,17 @@ import hashlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import joblib
 import torch
 
+from pipeline.at_once import Many, jobs_to_groups
 from pipeline.chunks import in_chunks
 from pipeline.cluster import Origin, cluster, origin, worker
 from pipeline.config import require
@@ -59,17 +60,6 @@ class ComputeConfig:
     def __post_init__(self) -> None:
         require(self.at_once > 0, "at_once: must be positive; 1 for one by one")
         require(self.workers is None or self.workers > 0, "workers: must be positive, or null for one a core")
-
-
-class Many(NamedTuple):
-    """How jobs are trained at once.
-
-    function: of jobs, device, reports (one a job) and capture; returns what the function of one job does, for each.
-    alike: of a job: jobs with the same may be trained at once, those with None one by one.
-    """
-
-    function: Callable[..., list[Result]]
-    alike: Callable[[Mapping[str, Any]], Hashable]
 
 
 def resolve_device(config: ComputeConfig) -> torch.device:
@@ -126,19 +116,18 @@ def run_replicates(
     memory = joblib.Memory(CACHE, verbose=0)
     kept = memory.cache(_kept, ignore=["obtain"])
     made_by = f"{_code_digest()} {torch.__version__} {device.type} {config.precision}"
+    groups = [[number] for number in range(len(jobs))]
     if many is not None and (config.at_once > 1 or config.capture):
+        groups = jobs_to_groups(jobs, many, config.at_once, label)
         made_by += f" at_once {config.at_once} capture {config.capture}"
     keys = [(function, dict(job), device.type, made_by) for job in jobs]
     results: dict[int, Result] = {}
     for number, key in enumerate(keys):
         with suppress(_Unfinished):
             results[number] = kept(*key, _unfinished)
-    groups = [
-        {number: dict(jobs[number]) for number in group if number not in results}
-        for group in _groups(jobs, config, label, many)
-    ]
+    missing = [{n: dict(jobs[n]) for n in group if n not in results} for group in groups]
     with Progress(label, steps) as progress:
-        for number, result in _compute_all(function, many, [group for group in groups if group], config, progress):
+        for number, result in _compute_all(function, many, [*filter(None, missing)], config, progress):
             results[number] = kept(*keys[number], lambda result=result: result)
     memory.reduce_size(bytes_limit=CACHE_BYTES)
     return [results[number] for number in range(len(jobs))]
@@ -162,23 +151,6 @@ def _kept(
 ) -> Result:
     """What is kept on disk, under the first four; always by this process, so that a worker needs no disk of ours."""
     return obtain()
-
-
-def _groups(jobs: Sequence[Mapping[str, Any]], config: ComputeConfig, label: str, many: Many | None) -> list[list[int]]:
-    """Numbers of the jobs that are trained at once: the same groups whatever is finished and wherever they run."""
-    if many is None or (config.at_once == 1 and not config.capture):
-        return [[number] for number in range(len(jobs))]
-    by_kind: dict[Hashable, list[int]] = {}
-    for number, job in enumerate(jobs):
-        by_kind.setdefault(many.alike(job), []).append(number)
-    alone = by_kind.pop(None, [])
-    if alone:
-        print(f"{label}: {len(alone)} of {len(jobs)} trainings cannot be stacked; one by one", flush=True)
-    return [[number] for number in alone] + [
-        numbers[first : first + config.at_once]
-        for numbers in by_kind.values()
-        for first in range(0, len(numbers), config.at_once)
-    ]
 
 
 def _compute_all(

@@ -27,11 +27,12 @@ from toy_images import bright_corners
 
 from benchmarks.at_once import gan_loops, measured
 from pipeline import capture, compute, transforms
+from pipeline.at_once import Many
 from pipeline.batches import to_tensors
 from pipeline.classifier import replicate as classifier_replicate
 from pipeline.classifier import training as classifier_training
 from pipeline.classifier.training import ClassifierConfig, Material, new_classifier
-from pipeline.compute import ComputeConfig, Many, run_replicates
+from pipeline.compute import ComputeConfig, run_replicates
 from pipeline.gan import replicate as gan_replicate
 from pipeline.gan import step as gan_step
 from pipeline.gan import training as gan_training

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.at_once import Many
 from pipeline.classifier.arms import Arm, ArmsConfig
 from pipeline.classifier.replicate import alike, train_replicate, train_replicates
 from pipeline.classifier.training import ClassifierConfig, Material
-from pipeline.compute import ComputeConfig, Many, describe, milliseconds_per_step, run_replicates
+from pipeline.compute import ComputeConfig, describe, milliseconds_per_step, run_replicates
 from pipeline.images import LabelledImages, load_arrays, save_arrays
 from pipeline.memory import within_memory
 from pipeline.seeds import derive

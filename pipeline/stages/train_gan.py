@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pipeline.compute import ComputeConfig, Many, describe, milliseconds_per_step, run_replicates
+from pipeline.at_once import Many
+from pipeline.compute import ComputeConfig, describe, milliseconds_per_step, run_replicates
 from pipeline.gan.health import history_to_health
 from pipeline.gan.networks.registry import count_parameters, networks_to_mapping
 from pipeline.gan.recipe import GanConfig, load_recipe

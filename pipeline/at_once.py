@@ -1,0 +1,33 @@
+"""Which trainings are made at once, with stacked weights, and by which function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+
+class Many(NamedTuple):
+    """How jobs of `compute.run_replicates` are trained at once.
+
+    function: of jobs, device, reports (one a job) and capture; returns what the function of one job does, for each.
+    alike: of a job: jobs with the same may be trained at once, those with None one by one.
+    """
+
+    function: Callable[..., list[dict[str, Any]]]
+    alike: Callable[[Mapping[str, Any]], Hashable]
+
+
+def jobs_to_groups(jobs: Sequence[Mapping[str, Any]], many: Many, at_once: int, label: str) -> list[list[int]]:
+    """Numbers of the jobs of each group, at most `at_once`; a line under `label` says if some cannot be stacked.
+
+    The groups are the same whatever is finished already, and wherever they run.
+    """
+    by_kind: dict[Hashable, list[int]] = {}
+    for number, job in enumerate(jobs):
+        by_kind.setdefault(many.alike(job), []).append(number)
+    alone = by_kind.pop(None, [])
+    if alone:
+        print(f"{label}: {len(alone)} of {len(jobs)} trainings cannot be stacked; one by one", flush=True)
+    return [[number] for number in alone] + [
+        numbers[first : first + at_once] for numbers in by_kind.values() for first in range(0, len(numbers), at_once)
+    ]
