@@ -1,4 +1,4 @@
-"""The README's pictures, of the study in this folder: the verdict and the digits of its page, and the page of `make ui`.
+"""The README's pictures of the study in this folder: the verdict and the digits of its page, and the page of `make ui`.
 
     make run && python -m benchmarks.pictures
 
@@ -15,7 +15,7 @@ from typing import Any
 from playwright.sync_api import sync_playwright
 
 PAGE, IMAGES = Path("report/index.html"), Path("docs/images")
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -42,6 +42,8 @@ def draw_app(page: Any) -> None:
     try:
         assert served.stdout is not None
         line = served.stdout.readline()
+        if "http://" not in line:
+            sys.exit("the page of `make ui` does not start; what it says is above")
         page.goto(next(word for word in line.split() if word.startswith("http://")))
         page.locator(".sheet figure").first.wait_for()
         page.locator(".written figure").first.wait_for()
@@ -55,6 +57,8 @@ def draw_app(page: Any) -> None:
 def main() -> None:
     if not PAGE.exists():
         sys.exit(f"{PAGE}: no such file; `make run` makes it")
+    if not CHROMIUM.exists():
+        sys.exit(f"{CHROMIUM}: no such file; install Debian's package chromium")
     with sync_playwright() as tools:
         browser = tools.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         draw_study(browser.new_page(viewport={"width": WIDTH, "height": 1040}))

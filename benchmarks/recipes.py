@@ -67,10 +67,11 @@ class Sweep:
     seed: int
     changes: tuple[str, ...] = ()
 
-    def name(self, recipe: str) -> str:
-        """Of the experiment; everything that makes it another one."""
-        own = f"recipe-{recipe}-{self.images}-{self.budget}x{self.replicates}-{self.seed}"
-        return own + (f"-{hashlib.sha256(' '.join(self.changes).encode()).hexdigest()[:8]}" if self.changes else "")
+    def name(self, name: str, recipe: Recipe) -> str:
+        """Of the experiment; every param that makes it another one."""
+        params = changed_params(self.overrides(name, recipe))
+        digest = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:8]
+        return f"recipe-{name}-{self.images}-{self.budget}x{self.replicates}-{self.seed}-{digest}"
 
     def overrides(self, name: str, recipe: Recipe) -> list[str]:
         return [
@@ -163,7 +164,7 @@ def seconds_per_image(recipes: dict[str, Recipe], real: LabelledImages) -> dict[
 
 def experiment_to_row(name: str, sweep: Sweep, recipe: Recipe, parameters: int, each: float) -> dict[str, Any]:
     """What the table says of one recipe; accuracies in percent, deltas in points. each: seconds an image."""
-    commit = experiment_commit(sweep.name(name))
+    commit = experiment_commit(sweep.name(name, recipe))
     metrics = json.loads(_git("show", f"{commit}:results/metrics.json"))
     budget = str(sweep.budget)
     accuracy, delta = metrics["accuracy"][budget], metrics["delta"][budget]
@@ -239,10 +240,14 @@ def main() -> None:
         images = read(data).train
         shape, classes = images.shape, len(images.classes)
         recipes = fitting(shape, classes, names, arguments.heavy)
+        if not recipes:
+            raise InputError(f"no recipe makes images of {shape[1]}x{shape[2]} with {shape[0]} channels; see above")
+        if sweep.replicates < 2:
+            raise InputError("--replicates: an interval needs at least 2")
     except InputError as error:
         sys.exit(str(error))
     for name, recipe in recipes.items():
-        run_experiment(sweep.name(name), sweep.overrides(name, recipe))
+        run_experiment(sweep.name(name, recipe), sweep.overrides(name, recipe))
     few = images.subset(class_rounds(images.labels, min(sweep.budget, np.bincount(images.labels).min()), sweep.seed))
     each = seconds_per_image(recipes, few)
     rows = [

@@ -36,7 +36,10 @@ def merge_study(name: str, params: Path = PARAMS, studies: Path = STUDIES) -> No
     read_params(params)  # says in one line what is wrong with the file
     values = yaml.load(params)
     _merge(values, read_params(studies / f"{name}.yaml"), name)
-    to_params(values)
+    try:
+        to_params(values)
+    except InputError as error:
+        raise InputError(f"{error}; `make study NAME=quick` first, if another study was merged before") from None
     part = params.with_name(params.name + ".part")
     yaml.dump(values, part)
     os.replace(part, params)

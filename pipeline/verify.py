@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -54,16 +55,19 @@ def drawn_again(budget: int, seed: int, replicates: int) -> Iterator[str]:
     """A line for each synthetic set whose first digits of each class are not what its generator makes of their seeds:
     they were chosen, by whatever means, or put in. (An arm's filter chooses from the set and leaves the set as it is.)
     """
-    for replicate in range(replicates):
+    scales = {arm["scale"] for arm in read_json(ARTIFACTS / f"augmented/{budget}/arms.json").values()}
+    for replicate, scale in product(range(replicates), sorted(scales | {1.0})):
         trained = load_generator(ARTIFACTS / f"gan/{budget}", replicate)
-        stored = load(ARTIFACTS / f"synthetic/{budget}/replicate-{replicate}.npz")
+        stored = load(ARTIFACTS / f"synthetic/{budget}" / set_name(replicate, scale))
         own_seed = derive(seed, "generate", budget, replicate)
-        again = class_balanced(trained.generator, trained.classes, AGAIN, own_seed)
-        first = np.concatenate([np.flatnonzero(stored.labels == k)[:AGAIN] for k in range(len(trained.classes))])
-        place = f"budget {budget}, replicate {replicate}"
-        if not np.array_equal(stored.labels[first], again.labels):
-            yield f"{place}: its synthetic digits are not {AGAIN} or more of each class"
+        place = f"budget {budget}, replicate {replicate}" + (f", latent scale {scale:g}" if scale != 1 else "")
+        counts = np.bincount(stored.labels, minlength=len(trained.classes))
+        count = min(AGAIN, int(counts.min()))
+        if len(set(counts)) > 1 or not count:
+            yield f"{place}: its synthetic digits are not as many of each class"
             continue
+        again = class_balanced(trained.generator, trained.classes, count, own_seed, scale)
+        first = np.concatenate([np.flatnonzero(stored.labels == k)[:count] for k in range(len(trained.classes))])
         moved = np.abs(stored.pixels[first].astype(int) - again.pixels).max(axis=(1, 2, 3))
         if (moved > GREY_LEVELS).any():
             yield (

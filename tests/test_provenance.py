@@ -14,7 +14,7 @@ from pipeline import verify
 from pipeline.batches import to_tensors
 from pipeline.files import read_json
 from pipeline.gan.sampling import class_balanced, load_generator
-from pipeline.images import LabelledImages, load_arrays, save_arrays
+from pipeline.images import LabelledImages, load, load_arrays, save_arrays
 from pipeline.provenance import array_to_digest, differences, images_to_digest, seen
 from pipeline.stages import compare, judge, train_augmented, train_baseline, train_gan, train_oracle
 from pipeline.stages.assess import load_oracle
@@ -165,6 +165,26 @@ def test_a_judgement_that_no_teacher_gave_is_found_by_judging_again(
     status, lines = verified(capsys)
     assert status == 1 and len(lines) == 2
     assert lines[0] == f"budget {BUDGET}, replicate 1: its digits were not judged by its teacher, as recorded"
+
+
+def test_digits_put_in_at_another_latent_scale_are_found_by_drawing_again(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(f"artifacts/synthetic/{BUDGET}")
+    shutil.copy(folder / "replicate-1-scale-0.7.npz", folder / "replicate-2-scale-0.7.npz")
+    study.run(train_augmented.train_augmented, compare.compare)  # every digest fits
+    status, lines = verified(capsys)
+    assert status == 1 and len(lines) == 2
+    assert lines[0].startswith(f"budget {BUDGET}, replicate 2, latent scale 0.7: 15 of 15 synthetic digits")
+
+
+def test_a_set_of_other_sizes_is_found_by_drawing_again(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(f"artifacts/synthetic/{BUDGET}/replicate-0.npz")
+    whole = load(path)
+    whole.subset(np.arange(1, len(whole))).save(path)
+    study.run(judge.judge, train_augmented.train_augmented, compare.compare)
+    status, lines = verified(capsys)
+    assert status == 1 and f"budget {BUDGET}, replicate 0: its synthetic digits are not as many of each class" in lines
 
 
 def test_a_filter_that_says_nothing_is_found_by_drawing_again(study: Study, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,8 +45,20 @@ def test_every_recipe_sees_as_many_images_and_no_test_image() -> None:
 
 
 def test_whatever_changes_an_experiment_changes_its_name() -> None:
-    sweeps = [Sweep(1000, 20, 3, 7), Sweep(1000, 20, 3, 8), Sweep(1000, 20, 3, 7, ("classifier.steps=40",))]
-    assert len({sweep.name("dcgan") for sweep in sweeps}) == 3
+    sweeps = [Sweep(1000, 20, 3, 7), Sweep(1000, 20, 3, 8), Sweep(1000, 20, 3, 7, ("arms.synthetic_share.gan=0.5",))]
+    assert len({sweep.name("dcgan", load_recipe("dcgan")) for sweep in sweeps}) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["--recipes", "deep_dense_dcgan"], "no recipe"), (["--replicates", "1"], "--replicates: an interval")],
+)
+def test_a_sweep_that_could_not_end_does_not_begin(
+    words: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipes, "run_experiment", lambda *_: pytest.fail("began"))
+    with pytest.raises(SystemExit, match=f"^{message}"):
+        run(monkeypatch, recipes, "--images", "128", *words)
 
 
 def test_recipes_are_timed_by_turns(digits: LabelledImages, monkeypatch: pytest.MonkeyPatch) -> None:
