@@ -167,7 +167,9 @@ class TestParams:
     def test_workers_come_from_the_file_and_the_rest_from_what_is_declared(self, tmp_path: Path) -> None:
         (tmp_path / "params.yaml").write_text("compute: {device: cuda, precision: tf32, workers: 3}\n")
         declared = {"compute": {"device": "cpu", "precision": "float32"}}
-        assert stage(declared, tmp_path / "params.yaml").compute(ComputeConfig) == ComputeConfig("cpu", "float32", 3)
+        assert stage(declared, tmp_path / "params.yaml").compute(ComputeConfig) == ComputeConfig(
+            "cpu", "float32", workers=3
+        )
 
     def test_artifacts_of_a_budget_lie_together(self) -> None:
         assert stage({}).path("gan", "config.json") == Path("artifacts/gan/50/config.json")
@@ -179,7 +181,9 @@ class TestParams:
         name = f"train_baseline@{committed['study']['budgets'][0]}"
         params = declared_params(name)
         assert params["classifier"] == committed["classifier"]
-        assert params["compute"] == {key: committed["compute"][key] for key in ("device", "precision")}
+        assert params["compute"] == {
+            key: committed["compute"][key] for key in ("device", "precision", "at_once", "capture")
+        }
         assert params["study"] == {"seed": committed["study"]["seed"]}
         with pytest.raises(InputError, match=rf"^gan\.steps: not among the params of stage {name}; "):
             Stage(name, 50, params, Path("params.yaml")).value("gan.steps")
