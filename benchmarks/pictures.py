@@ -32,7 +32,7 @@ def draw_study(page: Any) -> None:
     page.goto(PAGE.resolve().as_uri())
     page.screenshot(path=IMAGES / "verdict.png", clip={"x": 0, "y": 0, "width": WIDTH, "height": 1040})
     top, end = (page.locator(name).bounding_box()["y"] for name in ("#images", "#copies"))
-    clip = {"x": 0, "y": top - 60, "width": WIDTH, "height": end - top}
+    clip = {"x": 0, "y": top - 20, "width": WIDTH, "height": end - top - 40}
     page.screenshot(path=IMAGES / "digits.png", clip=clip, full_page=True)
 
 
