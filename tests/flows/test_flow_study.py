@@ -22,6 +22,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.sorting import TaskRunSort
+from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL
 from toy_study import change, commit
 
@@ -60,6 +61,7 @@ def tasks(state: Any) -> dict[str, Any]:
 
 def logs(state: Any) -> list[str]:
     """The lines of a flow run's log, its tasks' among them."""
+    APILogHandler().flush()  # lines are sent in batches
     run = LogFilterFlowRunId(any_=[state.state_details.flow_run_id])
     with get_client(sync_client=True) as client:
         return [log.message for log in client.read_logs(LogFilter(flow_run_id=run), limit=200)]
