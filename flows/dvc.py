@@ -18,6 +18,7 @@ from flows.processes import CommandFailed, Processes
 Outcome = Literal["Ran", "Restored", "Unchanged"]
 Line = Callable[[str], None]
 PORTS = {"http": 80, "https": 443, "ssh": 22, "webdav": 80, "webdavs": 443}  # where a remote's address names none
+LEDGER = Path("docs/openings.csv")
 PATIENCE = 10.0  # seconds that a remote may take to answer
 # DVC's advice to a person at a terminal, which says nothing of the run.
 ADVICE = re.compile(r"To track the changes with git|\s*git add |To enable auto staging|\s*dvc config |Use `dvc push`")
@@ -98,6 +99,15 @@ class Checkout:
         """Merge a named study of conf/ into params.yaml. Raises CheckoutError with the reason in one line."""
         try:
             self.processes.run([sys.executable, "-m", "pipeline.studies", study], self.root, f"study {study}")
+        except CommandFailed as error:
+            raise CheckoutError(error.line) from None
+
+    def count_openings(self) -> None:
+        """Bring the ledger of test-set openings up to date, where the project keeps one. Raises CheckoutError."""
+        if not (self.root / LEDGER).exists():
+            return
+        try:
+            self.processes.run([sys.executable, "-m", "pipeline.openings"], self.root, "openings")
         except CommandFailed as error:
             raise CheckoutError(error.line) from None
 

@@ -72,6 +72,8 @@ def augmentation_study(study: Study = CHECKOUT) -> State[dict[str, Any]]:
         stages = read_stages(checkout, study)
         slots = Slots(checkout.root)  # of the params as they are now, with the overrides
         slots.ensure()
+        if study.force or any(stage.stale for stage in stages):  # a new row alone is no reason for another report
+            checkout.count_openings()
         outcomes = run_stages(checkout, stages, slots, study.force)
         changed = any(outcome != "Unchanged" for outcome in outcomes.values())
         saved = changed and save(checkout, name, study)

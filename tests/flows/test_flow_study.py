@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import socket
@@ -226,6 +227,20 @@ def test_fresh_seeds_add_up_in_the_history(here: Path, apart: Apart) -> None:
     assert results["night"].params == results["first"].params == results["apart"].params
     assert {row["experiment"] for row in json.loads(artifact("history").data)} >= {"first", "apart", "night"}
     assert "3 seeds, mean delta" in artifact("history").description
+
+
+def test_a_run_counts_the_openings_before_it(here: Path, apart: Apart) -> None:
+    """Those of the history and of other experiments; its own is the next run's to count."""
+    run(overrides=["study.seed=4"], experiment="counted")
+    shown = json.loads(dvc(here, "exp", "show", "--json"))
+    experiments = {one["name"]: one["revs"][0]["rev"] for commit in shown for one in commit.get("experiments") or []}
+    command = ["git", "show", f"{experiments['counted']}:docs/openings.csv"]
+    ledger = subprocess.run(command, cwd=here, capture_output=True, text=True, check=True).stdout
+    commits = {row["commit"]: row for row in csv.DictReader(ledger.splitlines())}
+    assert float(commits[experiments["apart"][:12]]["delta"]) == 1.2
+    assert {"1", "2"} <= {row["seed"] for row in commits.values()} and "4" not in {
+        row["seed"] for row in commits.values()
+    }
 
 
 def test_a_failing_stage_shows_its_last_lines_and_stops_only_what_needs_it(

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pipeline.ledger import COLUMNS
+
 DVC_YAML = """
 stages:
   split:
@@ -119,6 +121,7 @@ def compare():
     row |= {"ci_high": delta + 0.5, "verdict": verdict}
     sentence = f"At 10 real images a class, real+gan is {delta:.2f} points better than real: {verdict}."
     write("results/metrics.json", json.dumps({"primary": row | {"sentence": sentence}}))
+    write("results/accuracies.csv", f"a table of seed {seed}")
     columns = ["budget", "arm", "reference", "delta", "ci_low", "ci_high", "verdict"]
     write("results/deltas.csv", ",".join(columns) + "\\n" + ",".join(str(row[name]) for name in columns) + "\\n")
 
@@ -140,7 +143,9 @@ def make_toy(root: Path) -> Path:
     files = {"dvc.yaml": DVC_YAML, "params.yaml": PARAMS, "make.py": MAKE, ".dvc/config": config}
     files[".gitignore"] = "/artifacts/\n/report/\n/.cache/\n/.prefect/\n/alive*\n__pycache__/\n"
     files[".dvcignore"] = ".gitignore\n__pycache__\n.cache\n"
+    files["docs/openings.csv"] = ",".join(COLUMNS) + "\n"  # no opening yet
     for name, text in files.items():
+        root.joinpath(name).parent.mkdir(exist_ok=True)
         root.joinpath(name).write_text(text)
     commit(root, "toy")
     return root
