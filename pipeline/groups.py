@@ -1,7 +1,8 @@
-"""What rare and common classes gain or lose: accuracy on the test images of each group, arm against `real`."""
+"""What rare and common classes gain or lose: accuracy on the test images of each group, arm against reference."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.comparison import Predictions, differences_to_interval
 
-COLUMNS = ["budget", "arm", "group", "accuracy_mean", "accuracy_sd", "delta", "ci_low", "ci_high"]
+COLUMNS = ["budget", "arm", "reference", "group", "accuracy_mean", "accuracy_sd", "delta", "ci_low", "ci_high"]
 
 
 def predictions_to_groups(
@@ -20,8 +21,9 @@ def predictions_to_groups(
     """Columns `COLUMNS`, in percent and points; no row for a budget whose classes are equally large.
 
     per_class: real images of each class at each budget, (K,). group: rare (fewer images than the commonest class),
-    common (the rest), or balanced, the mean of all classes' recalls. The delta is to arm `real`; its interval is that
-    of the comparison, on the test images of the group; balanced has none. Descriptive: no p-value, no verdict.
+    common (the rest), or balanced, the mean of all classes' recalls. The delta is to the reference (see `references`);
+    its interval is that of the comparison, on the test images of the group; balanced has none. Descriptive: no p-value,
+    no verdict.
     """
     rows = []
     for budget, counts in per_class.items():
@@ -31,14 +33,20 @@ def predictions_to_groups(
         inside = {"rare": np.isin(study.labels, rare), "common": ~np.isin(study.labels, rare)}
         members = np.eye(len(study.classes))[study.labels]  # (T, K)
         members = members[:, members.any(axis=0)] / members.sum(axis=0)[members.any(axis=0)]
-        reference = study.correct(budget, "real")
-        for arm in study.by_budget[budget]:
-            correct = study.correct(budget, arm)
+        for reference, arm in itertools.product(references(study, budget), study.by_budget[budget]):
+            correct, before = study.correct(budget, arm), study.correct(budget, reference)
             for group, where in inside.items():
                 accuracy = pd.Series(100 * correct[:, where].mean(axis=1))
-                delta, low, high, _ = differences_to_interval(correct[:, where] - reference[:, where], confidence)
-                rows.append([budget, arm, group, accuracy.mean(), accuracy.std(), 100 * delta, 100 * low, 100 * high])
-            balanced, own = (pd.Series(100 * (table @ members).mean(axis=1)) for table in (correct, reference))
+                delta, low, high, _ = differences_to_interval(correct[:, where] - before[:, where], confidence)
+                numbers = [accuracy.mean(), accuracy.std(), 100 * delta, 100 * low, 100 * high]
+                rows.append([budget, arm, reference, group, *numbers])
+            balanced, own = (pd.Series(100 * (table @ members).mean(axis=1)) for table in (correct, before))
             numbers = [balanced.mean(), balanced.std(), (balanced - own).mean(), math.nan, math.nan]
-            rows.append([budget, arm, "balanced", *numbers])
+            rows.append([budget, arm, reference, "balanced", *numbers])
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def references(study: Predictions, budget: int) -> list[str]:
+    """`real`, and what needs no synthetic image: classical augmentation, other ways of drawing or weighing the real."""
+    fair = ("real", "real+classical")
+    return [arm for arm in study.by_budget[budget] if arm in fair or study.of.get(arm) in fair]

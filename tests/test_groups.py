@@ -15,6 +15,7 @@ STUDY = Predictions({20: {"real": REAL, "better": BETTER}}, LABELS, ("a", "b", "
 
 def test_rare_classes_gain_and_common_ones_lose() -> None:
     table = predictions_to_groups(STUDY, {20: np.array([500, 20, 500])}, 0.95)
+    assert set(table["reference"]) == {"real"}
     rows = table.set_index(["arm", "group"])
     # By hand: on the rare class 0 and 1 of 2 are right, then all; on the other six images one of 12 is lost.
     assert rows.loc[("real", "rare"), "accuracy_mean"] == 25
@@ -38,3 +39,13 @@ def test_a_class_without_a_test_image_does_not_count() -> None:
     study = Predictions(STUDY.by_budget, LABELS, ("a", "b", "c", "d"))
     table = predictions_to_groups(study, {20: np.array([500, 20, 500, 500])}, 0.95)
     pd.testing.assert_frame_equal(table, predictions_to_groups(STUDY, {20: np.array([500, 20, 500])}, 0.95))
+
+
+def test_every_arm_is_held_against_what_costs_no_gan() -> None:
+    arms = {"real": REAL, "real+classical": REAL, "weighted": REAL, "real+gan": BETTER, "gan for the rare": BETTER}
+    study = Predictions({20: arms}, LABELS, ("a", "b", "c"), {"weighted": "real", "gan for the rare": "real+gan"})
+    table = predictions_to_groups(study, {20: np.array([500, 20, 500])}, 0.95)
+    assert list(table["reference"].unique()) == ["real", "real+classical", "weighted"]
+    rows = table.set_index(["reference", "arm", "group"])
+    assert rows.loc[("weighted", "gan for the rare", "rare"), "delta"] == 75
+    assert rows.loc[("real+classical", "weighted", "rare"), "delta"] == 0

@@ -646,13 +646,17 @@ def test_openings_of_the_test_set_are_shown(study: tuple[Path, dict[str, Any]], 
     own = json.loads((root / "results/metrics.json").read_text())["primary"]
     shown = Page(section(render(root, params), "reuse")).text
     assert "the test set of mnist has been opened twice, this study among them. Trials on" in shown
-    assert "which leave it shut: 1." in shown
+    assert "and leave it shut: 1." in shown
     assert "abc 2026-01-02 10:00 0 0 real+gan against real at 5 +1.23 " in shown
     assert f"this study – 20 relativistic real+gan against real at 5 {signed(own['delta'])} " in shown
     rows.append(row | {"predictions": accuracies_to_key((root / "results/accuracies.csv").read_bytes())})
     pd.DataFrame(rows).to_csv(root / "docs/openings.csv", index=False)
     shown = Page(section(render(root, params), "reuse")).text
     assert "has been opened twice, this study among them" in shown and "this study –" not in shown
+    by_hand = dict.fromkeys(COLUMNS) | {"predictions": "three", "commit": "none", "date": "2026-01-03", "data": "mnist"}
+    pd.DataFrame([*rows, by_hand]).to_csv(root / "docs/openings.csv", index=False)
+    assert "none 2026-01-03 – – none – none" in Page(section(render(root, params), "reuse")).text
+    pd.DataFrame(rows).to_csv(root / "docs/openings.csv", index=False)
     trial = params | {"data": params["data"] | {"part": "development"}}
     assert "has been opened twice. Trials" in Page(section(render(root, trial), "reuse")).text
 
@@ -783,7 +787,7 @@ CHANGES = (("rare", 3.0, 1.0, 5.0), ("common", -0.5, -1.0, 0.0), ("balanced", 1.
 def test_rare_classes_have_a_table_of_their_own(study: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     root = shutil.copytree(study[0], tmp_path / "study")
     rows = [
-        [5, arm, group, 90.0, 1.0, delta, low, high]
+        [5, arm, "real", group, 90.0, 1.0, delta, low, high]
         for arm in ("real", "real+gan")
         for group, delta, low, high in (
             ("rare", 3.0, 1.0, 5.0),

@@ -190,7 +190,7 @@ def _budget(study: Study, budget: Budget) -> dict[str, Any]:
         "development": budget.development,
         "delta_panels": _delta_panels(study, budget),
         "ratio": charts.ratio_chart(study, budget),
-        "groups": tables.groups_to_text(study.groups, budget.size),
+        "groups": tables.groups_to_texts(study.groups, budget.size),
         "accuracy_chart": charts.accuracy_chart(study, budget.size),
         "accuracies": tables.accuracies_to_text(study, budget.size),
         "mcnemar": tables.mcnemar_to_text(study.mcnemar, budget.size),

@@ -70,10 +70,15 @@ def accuracies_to_text(study: Study, size: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["arm", "mean, %", "sd", "lowest", "highest", "n"])
 
 
-def groups_to_text(groups: pd.DataFrame, size: int) -> pd.DataFrame:
-    """One row an arm; accuracy on rare and on common classes, with what each gains on `real`, and balanced accuracy."""
-    rows = groups[groups["budget"] == size]
-    table = {}
+def groups_to_texts(groups: pd.DataFrame, size: int) -> dict[str, pd.DataFrame]:
+    """A table a reference, one row an arm: accuracy on rare and on common classes, with what each gains on the
+    reference, and balanced accuracy."""
+    found = groups[groups["budget"] == size].groupby("reference", sort=False)
+    return {str(reference): _groups_to_text(rows, str(reference)) for reference, rows in found}
+
+
+def _groups_to_text(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
+    table = []
     for arm, own in rows.groupby("arm", sort=False):
         by_group = own.set_index("group")
         cells = {"arm": str(arm)}
@@ -81,9 +86,9 @@ def groups_to_text(groups: pd.DataFrame, size: int) -> pd.DataFrame:
             row = by_group.loc[group]
             interval = "" if pd.isna(row["ci_low"]) else f" ({between(row['ci_low'], row['ci_high'])})"
             cells[f"{group}, %"] = number(row["accuracy_mean"])
-            cells[f"{group}, delta"] = "–" if arm == "real" else f"{signed(row['delta'])}{interval}"
-        table[arm] = cells
-    return pd.DataFrame(list(table.values()))
+            cells[f"{group}, delta"] = "–" if arm == reference else f"{signed(row['delta'])}{interval}"
+        table.append(cells)
+    return pd.DataFrame(table)
 
 
 def mcnemar_to_text(mcnemar: pd.DataFrame, size: int) -> pd.DataFrame:
@@ -223,9 +228,11 @@ def openings_to_text(study: Study, reuse: Reuse) -> pd.DataFrame:
         {
             "commit": row["commit"],
             "date": row["date"],
-            "seed": str(row["seed"]),
-            "GAN recipe": row["recipe"],
-            "contrast": f"{row['arm']} against {row['reference']} at {row['budget']:g}",
+            "seed": "–" if pd.isna(row["seed"]) else str(row["seed"]),
+            "GAN recipe": "–" if pd.isna(row["recipe"]) else row["recipe"],
+            "contrast": "none"
+            if pd.isna(row["arm"])
+            else f"{row['arm']} against {row['reference']} at {row['budget']:g}",
             "delta, points": signed(row["delta"]),
             "interval": between(row["ci_low"], row["ci_high"]),
         }

@@ -244,5 +244,5 @@ def openings(reuse: Reuse, trial: bool) -> str:
     own = "" if trial else ", by this study" if reuse.times == 1 else ", this study among them"
     return (
         f"In this repository's history the test set of {reuse.test_set} has been opened {times}{own}. Trials on the "
-        f"development part, which leave it shut: {reuse.trials}."
+        f"development part that are kept as results, and leave it shut: {reuse.trials}."
     )
