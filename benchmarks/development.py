@@ -1,6 +1,7 @@
 """How steps, learning rates and the recipe were chosen: every arm on the development part, which no study draws.
 
     python -m benchmarks.development gan --recipes relativistic relativistic_plain_reals
+    python -m benchmarks.development gan --members 3
     python -m benchmarks.development gan --set-recipe default generator_rate=0.001 penalty=1
     python -m benchmarks.development classifier --set steps=1600 steps=3200 learning_rate=0.004
     python -m benchmarks.development rates
@@ -32,7 +33,7 @@ from pipeline.gan.networks.registry import new_generator
 from pipeline.gan.recipe import load_recipe
 from pipeline.gan.replicate import train_replicate as train_gan
 from pipeline.gan.sampling import class_balanced
-from pipeline.images import LabelledImages
+from pipeline.images import LabelledImages, join
 from pipeline.report import words
 from pipeline.report.rates import RATE, RATES, params_to_settings, rate_check
 from pipeline.report.tables import rates_to_text
@@ -64,20 +65,25 @@ def folds(params: Params, budget: int, replicates: int) -> list[Fold]:
 
 
 def generated(
-    params: Params, recipe: str, changes: str, steps: int, parts: list[Fold], seed: int
+    params: Params, recipe: str, changes: str, steps: int, parts: list[Fold], seed: int, members: int = 1
 ) -> list[LabelledImages]:
-    """A synthetic set a fold, as stage generate makes it; `changes` of the recipe as in `with_changes`."""
+    """A synthetic set a fold, as stage generate makes it; `changes` of the recipe as in `with_changes`. members: GANs
+    of other seeds that learn from the same subset, each giving its part of the set.
+    """
     design, classes = with_changes(load_recipe(recipe), changes), parts[0].subset.classes
+    keys = [(number, *([member] if member else [])) for number in range(len(parts)) for member in range(members)]
     jobs = [
-        {"real": fold.subset, "recipe": design, "steps": steps, "seed": derive(seed, "gan", number)}
-        for number, fold in enumerate(parts)
+        {"real": parts[key[0]].subset, "recipe": design, "steps": steps, "seed": derive(seed, "gan", *key)}
+        for key in keys
     ]
-    sets = []
-    for number, result in enumerate(run_replicates(train_gan, jobs, params.compute, recipe, steps * len(jobs))):
+    sets: list[list[LabelledImages]] = [[] for _ in parts]
+    per_class = -(-params.generate.per_class // members)
+    results = run_replicates(train_gan, jobs, params.compute, recipe, steps * len(jobs))
+    for key, result in zip(keys, results, strict=True):
         generator = new_generator(parts[0].subset.shape, len(classes), design.networks)
         arrays_to_network(generator, result["weights"])
-        sets.append(class_balanced(generator, classes, params.generate.per_class, derive(seed, "generate", number)))
-    return sets
+        sets[key[0]].append(class_balanced(generator, classes, per_class, derive(seed, "generate", *key)))
+    return [join(parts_of_set) for parts_of_set in sets]
 
 
 def accuracies(
@@ -178,6 +184,7 @@ def main() -> None:
     parser.add_argument("what", choices=["gan", "classifier", "rates"])
     parser.add_argument("--recipes", nargs="+", default=["relativistic"], help="files of conf/gan")
     parser.add_argument("--set-recipe", nargs="+", default=["default"], help="changes of the recipe, one setting each")
+    parser.add_argument("--members", type=int, default=1, help="GANs of each subset whose digits are mixed")
     parser.add_argument("--steps", type=int, help="GAN steps; gan.steps of params.yaml if left out")
     parser.add_argument("--set", nargs="+", default=["default"], help="changes of section classifier, one setting each")
     parser.add_argument("--arms", nargs="+", default=[arm.name for arm in ARMS])
@@ -200,10 +207,16 @@ def main() -> None:
         parser.error("gan.steps of params.yaml is null: give --steps")
     for recipe, gan_changes in itertools.product(arguments.recipes, arguments.set_recipe):
         needed = any(arm.synthetic == "gan" for arm in arms)
-        synthetic = generated(params, recipe, gan_changes, steps, parts, arguments.seed) if needed else []
+        synthetic = (
+            generated(params, recipe, gan_changes, steps, parts, arguments.seed, arguments.members) if needed else []
+        )
         for changes in arguments.set:
             changed = dataclasses.replace(params, classifier=with_changes(params.classifier, changes))
-            setting = f"{recipe} {gan_changes} {steps} steps; classifier {describe(changed.classifier, changes)}"
+            gans = f"{recipe} {gan_changes} {steps} steps" + (
+                f" x {arguments.members}" if arguments.members > 1 else ""
+            )
+            said = f"share {params.arms.synthetic_share.gan:g}; classifier {describe(changed.classifier, changes)}"
+            setting = f"{gans}; {said}"
             table = accuracies(changed, arms, parts, synthetic, setting, arguments.seed)
             table = table.assign(budget=arguments.budget)
             table.to_csv(OUTPUT, mode="a", header=not OUTPUT.exists(), index=False, float_format="%.4f")

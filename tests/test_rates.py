@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 
 from benchmarks import development
-from benchmarks.development import Fold, measure_rates
+from benchmarks.development import Fold, generated, measure_rates
 from pipeline import compute
 from pipeline.classifier.arms import ARMS
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages
 from pipeline.report.rates import RATE, params_to_settings, rate_check
+from pipeline.stages.check import to_params
 from pipeline.stages.stage import PARAMS, read_params
 
 RATES = (0.01, 0.02, 0.04)
@@ -80,6 +81,17 @@ def test_the_grid_gives_every_arm_every_rate_once(
     assert (check.differing, check.rates, check.replicates) == ([], [1e-6, 0.02], 2)
     assert [arm.arm for arm in check.arms] == [arm.name for arm in ARMS]
     assert check.arms[0].accuracies == pytest.approx([real[1e-6], real[0.02]])
+
+
+def test_several_gans_of_a_subset_share_its_set(params: dict[str, Any], toy: LabelledImages) -> None:
+    parts, checked = [Fold(toy, toy), Fold(toy.subset(np.arange(15)), toy)], to_params(params)
+    one = generated(checked, "relativistic", "default", 2, parts, 1)
+    two = generated(checked, "relativistic", "default", 2, parts, 1, members=2)
+    assert [len(images) for images in two] == [len(images) for images in one] == [18, 18]
+    for alone, together in zip(one, two, strict=True):
+        first, second = together.pixels[:9], together.pixels[9:]  # 3 of each class from each GAN
+        assert all(image.tobytes() in {other.tobytes() for other in alone.pixels} for image in first)
+        assert not {image.tobytes() for image in second} & {image.tobytes() for image in alone.pixels}
 
 
 def test_a_null_number_of_gan_steps_is_refused(params: dict[str, Any]) -> None:
