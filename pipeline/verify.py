@@ -1,107 +1,155 @@
-"""Recompute from the artifacts on disk what every number saw, and fail on any break of the chain.
+"""Recompute from the artifacts on disk what every number saw and is, and fail on any break of the chain.
 
     python -m pipeline.verify
 
-Holds what each GAN and classifier was handed against the split, the test images and the files in `artifacts/`, draws
-some synthetic digits again from their generators, and holds all of it against results/provenance.json. A line for each
-break, exit status 1; a missing or damaged file is one line and 2. Changes nothing; run it after `dvc repro` or
-`dvc pull`.
+Holds what each GAN and classifier was handed against the split, the test images and the files in `artifacts/`; draws
+the synthetic digits again from their generators, judges them again, labels unlabelled images again, makes copies and
+interpolated images again; holds all of it against results/provenance.json, and the other result files against what the
+predictions give. A line for each break, exit status 1; a missing or damaged file is one line and 2. Trains nothing,
+changes nothing; run it after `dvc repro` or `dvc pull`.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from itertools import product
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
-from pipeline.classifier.teacher import images_to_probabilities, load_teacher
+from pipeline.classifier.arms import ArmsConfig
+from pipeline.comparison import CompareConfig
 from pipeline.errors import InputError
 from pipeline.files import read_json
-from pipeline.gan.sampling import class_balanced, load_generator
-from pipeline.images import load, load_arrays
+from pipeline.images import load
 from pipeline.provenance import differences
-from pipeline.seeds import derive
-from pipeline.stages.compare import read_labels
+from pipeline.rounding import files_apart
+from pipeline.split import load_split
+from pipeline.stages.compare import RESULTS, read_labels, write_results
 from pipeline.stages.controls import gather_controls
 from pipeline.stages.evidence import ARTIFACTS, gather
-from pipeline.stages.generated import set_name
-from pipeline.stages.stage import PARAMS, read_params
+from pipeline.stages.proof import (
+    arms_remade,
+    controls_remade,
+    drawn_again,
+    judged_again,
+    labelled_again,
+    latent_scales,
+    sets_due,
+)
+from pipeline.stages.stage import PARAMS, RUNS, Stage, read_params, record
 
-AGAIN = 5  # digits of each class and replicate that are drawn again
-ROUNDING = 0.01  # what another processor may move a probability
-GREY_LEVELS = 8  # what another processor's rounding may move a pixel, of 255; a digit that was put in moves more
-
-
-def verify() -> list[str]:
-    """A line for each break. Raises InputError where a file is missing or damaged."""
-    params = read_params(PARAMS)
-    seed = params["study"]["seed"]
-    recorded = read_json(Path("results/provenance.json"))
-    budgets = [int(budget) for budget in recorded["budgets"]]
-    found, lines = gather(budgets, read_labels())
-    _, seen, broken = gather_controls(found, params["controls"]["models"])
-    found, lines = found | seen, lines + broken
-    lines += differences(recorded, found)
-    for budget in budgets:
-        lines += judged_again(budget, len(found["budgets"][str(budget)]["replicates"]))
-        lines += drawn_again(budget, seed, len(found["budgets"][str(budget)]["replicates"]))
-    return lines
+AGAIN = 200_000  # synthetic digits that are drawn again, all sets together; where there are more, as many of each set
 
 
-def drawn_again(budget: int, seed: int, replicates: int) -> Iterator[str]:
-    """A line for each synthetic set whose first digits of each class are not what its generator makes of their seeds:
-    they were chosen, by whatever means, or put in. (An arm's filter chooses from the set and leaves the set as it is.)
+def verify(rng: np.random.Generator) -> tuple[list[str], list[str]]:
+    """A line for each break, and one for each thing that could not be checked, or not whole. rng: chooses the digits
+    that are drawn again, where these are too many. Raises InputError where a file is missing or damaged.
     """
-    scales = {arm["scale"] for arm in read_json(ARTIFACTS / f"augmented/{budget}/arms.json").values()}
-    for replicate, scale in product(range(replicates), sorted(scales | {1.0})):
-        trained = load_generator(ARTIFACTS / f"gan/{budget}", replicate)
-        stored = load(ARTIFACTS / f"synthetic/{budget}" / set_name(replicate, scale))
-        own_seed = derive(seed, "generate", budget, replicate)
-        place = f"budget {budget}, replicate {replicate}" + (f", latent scale {scale:g}" if scale != 1 else "")
-        counts = np.bincount(stored.labels, minlength=len(trained.classes))
-        count = min(AGAIN, int(counts.min()))
-        if len(set(counts)) > 1 or not count:
-            yield f"{place}: its synthetic digits are not as many of each class"
-            continue
-        again = class_balanced(trained.generator, trained.classes, count, own_seed, scale)
-        first = np.concatenate([np.flatnonzero(stored.labels == k)[:count] for k in range(len(trained.classes))])
-        moved = np.abs(stored.pixels[first].astype(int) - again.pixels).max(axis=(1, 2, 3))
-        if (moved > GREY_LEVELS).any():
-            yield (
-                f"{place}: {int((moved > GREY_LEVELS).sum())} of {len(first)} synthetic digits are not what its "
-                "generator makes of their seeds: chosen by a filter that no record names, or put in"
+    torch.set_num_threads(1)  # as the stages that made the images
+    stage = Stage("verify", None, read_params(PARAMS), PARAMS)
+    recorded, labels = read_json(RESULTS / "provenance.json"), read_labels()
+    budgets = [int(budget) for budget in recorded["budgets"]]
+    found, breaks = gather(budgets, labels)
+    controls, seen, broken = gather_controls(found, stage.value("controls.models"))
+    changed = [*differences(recorded, found | seen)]
+    breaks += [*broken, *changed]
+    # Changed predictions are a break; that the result files are of others then is none of its own.
+    if not any(f", {what}: " in line for line in changed for what in ("predictions", "test_labels")):
+        breaks += compared_again(budgets, labels, controls, stage.config("compare", CompareConfig))
+    drawn, notes = sets_drawn_again(stage, budgets, rng)
+    breaks += drawn
+    for budget in budgets:
+        made, unsure = made_again(stage, budget)
+        breaks, notes = breaks + made, notes + unsure
+    return breaks, notes
+
+
+def compared_again(
+    budgets: Sequence[int],
+    labels: NDArray[np.int64],
+    controls: Mapping[int, Mapping[str, NDArray[np.int64]]],
+    config: CompareConfig,
+) -> Iterator[str]:
+    """A line for each result file that says something else than the predictions. Arguments as of `write_results`."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_results(Path(folder), budgets, labels, controls, config)
+        for again in sorted(Path(folder).iterdir()):
+            place, count = files_apart(RESULTS / again.name, again)
+            if count:
+                more = f" (and {count - 1} more)" if count > 1 else ""
+                yield f"{RESULTS / again.name}: {place}{more}; run `dvc repro compare`"
+
+
+def sets_drawn_again(stage: Stage, budgets: Sequence[int], rng: np.random.Generator) -> tuple[list[str], list[str]]:
+    """Breaks and notes of all synthetic sets."""
+    sets = [
+        (budget, replicate, scale)
+        for budget in budgets
+        for scale in latent_scales(budget)
+        for replicate in range(len(load_split(ARTIFACTS / f"splits/{budget}.npz").subsets))
+    ]
+    seed, per_class = stage.value("study.seed"), stage.value("generate.per_class")
+    size = per_class * len(read_json(ARTIFACTS / "data/summary.json")["classes"])
+    most = max(1, AGAIN // len(sets))
+    lines = [line for own in sets for line in drawn_again(*own, seed, per_class, most, rng)]
+    return lines, (
+        [f"of each synthetic set {most} digits of {size}, chosen at random, were drawn again"] if most < size else []
+    )
+
+
+def made_again(stage: Stage, budget: int) -> tuple[list[str], list[str]]:
+    """Breaks and notes of all other images and judgements of a budget."""
+    train, split = load(ARTIFACTS / "data/train.npz"), load_split(ARTIFACTS / f"splits/{budget}.npz")
+    reals, arms = split.real(train), stage.config("arms", ArmsConfig)
+    breaks, notes = [*judged_again(budget, reals)], []
+    breaks += labelled_again(budget, train, split, arms.pseudo_confidence)
+    due = sets_due(budget, stage.value("study.seed"), reals, arms)
+    for maker, lines in (
+        ("train_baseline", arms_remade(budget, len(reals), due)),
+        ("train_controls", controls_remade(budget, len(reals), due, stage.value("controls.models"))),
+    ):
+        # A digest forgives no rounding: another is a break only where the same libraries have made the images again.
+        elsewhere, others = made_elsewhere(f"{maker}@{budget}"), [*lines]
+        if elsewhere and others:
+            notes.append(
+                f"budget {budget}: {len(others)} sets of copies or interpolated images come out otherwise here, but "
+                f"{maker} ran with {elsewhere}: not counted as breaks"
             )
+        else:
+            breaks += others
+    return breaks, notes
 
 
-def judged_again(budget: int, replicates: int) -> Iterator[str]:
-    """A line for each replicate whose generated digits are not read as its own teacher reads them."""
-    for replicate in range(replicates):
-        stored = load_arrays(ARTIFACTS / f"judged/{budget}/replicate-{replicate}.npz")["probabilities"]
-        if not len(stored):
-            continue
-        teacher = load_teacher(
-            read_json(ARTIFACTS / f"teacher/{budget}/config.json"),
-            ARTIFACTS / f"teacher/{budget}/weights-{replicate}.safetensors",
-        )
-        read = images_to_probabilities(teacher, load(ARTIFACTS / f"synthetic/{budget}/{set_name(replicate)}"))
-        if np.abs(read - stored).max() > ROUNDING:
-            yield f"budget {budget}, replicate {replicate}: its digits were not judged by its teacher, as recorded"
+def made_elsewhere(stage: str) -> str:
+    """With which other processor and versions a stage ran, by its record; empty if with ours, or without a record."""
+    path = RUNS / f"{stage}.json"
+    if not path.exists():
+        return ""
+    there: dict[str, Any] = read_json(path)
+    here = record(Stage(stage, None, {}, PARAMS), 0)
+    ours, theirs = ({"processor": run["machine"]["processor"], **run["versions"]} for run in (here, there))
+    return ", ".join(f"{name} {value}" for name, value in theirs.items() if ours.get(name) != value)
 
 
 def main() -> int:
     """The command line; returns the exit status."""
     try:
-        lines = verify()
+        breaks, notes = verify(np.random.default_rng())
     except InputError as error:
         print(f"verify: {error}", file=sys.stderr)
         return 2
-    for line in lines:
+    for line in breaks:
         print(line)
-    print(f"verify: {len(lines)} breaks" if lines else "verify: every number saw what results/provenance.json says")
-    return 1 if lines else 0
+    for note in notes:
+        print(f"verify: {note}")
+    sound = f"every number saw what results/provenance.json says{', as far as was checked' if notes else ''}"
+    print(f"verify: {f'{len(breaks)} breaks' if breaks else sound}")
+    return 1 if breaks else 0
 
 
 if __name__ == "__main__":

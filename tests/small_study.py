@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pipeline import verify
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages, save_arrays
 from pipeline.stages import (
@@ -99,3 +100,10 @@ class Study:
 
 
 CLASSIFIERS = (train_baseline.train_baseline, train_augmented.train_augmented)
+
+
+def verified(capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
+    """Exit status of `python -m pipeline.verify` in the working folder, and what it says."""
+    capsys.readouterr()
+    status = verify.main()
+    return status, capsys.readouterr().out.splitlines()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_study import BUDGET, Study
+from small_study import BUDGET, Study, verified
 from toy_images import bright_corners
 
 from pipeline import verify
@@ -49,12 +49,6 @@ TEACHERS = Path(f"artifacts/teacher/{BUDGET}")
 
 def subsets() -> np.ndarray:  # type: ignore[type-arg]
     return load_arrays(Path(f"artifacts/splits/{BUDGET}.npz"))["subsets"]
-
-
-def verified(capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
-    capsys.readouterr()
-    status = verify.main()
-    return status, capsys.readouterr().out.splitlines()
 
 
 def test_a_sound_study_is_recorded_and_verified(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,7 +169,7 @@ def test_digits_put_in_at_another_latent_scale_are_found_by_drawing_again(
     study.run(train_augmented.train_augmented, compare.compare)  # every digest fits
     status, lines = verified(capsys)
     assert status == 1 and len(lines) == 2
-    assert lines[0].startswith(f"budget {BUDGET}, replicate 2, latent scale 0.7: 15 of 15 synthetic digits")
+    assert lines[0].startswith(f"budget {BUDGET}, replicate 2, latent scale 0.7: 18 of 18 synthetic digits")
 
 
 def test_a_set_of_other_sizes_is_found_by_drawing_again(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,7 +178,8 @@ def test_a_set_of_other_sizes_is_found_by_drawing_again(study: Study, capsys: py
     whole.subset(np.arange(1, len(whole))).save(path)
     study.run(judge.judge, train_augmented.train_augmented, compare.compare)
     status, lines = verified(capsys)
-    assert status == 1 and f"budget {BUDGET}, replicate 0: its synthetic digits are not as many of each class" in lines
+    assert status == 1
+    assert f"budget {BUDGET}, replicate 0: its synthetic digits are not 6 of each class, class by class" in lines
 
 
 def test_a_filter_that_says_nothing_is_found_by_drawing_again(study: Study, capsys: pytest.CaptureFixture[str]) -> None:

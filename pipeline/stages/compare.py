@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,10 +40,26 @@ def compare(stage: Stage) -> None:
     if breaks:
         more = f" ({len(breaks)} breaks; `python -m pipeline.verify` lists them)" if len(breaks) > 1 else ""
         raise InputError(f"leak: {breaks[0]}{more}; run `dvc repro -f` from the stage that wrote it")
-    by_budget: dict[int, dict[str, np.ndarray]] = {}  # type: ignore[type-arg]
+    metrics = write_results(RESULTS, stage.value("study.budgets"), labels, controls, config)
+    write_json(RESULTS / "provenance.json", provenance)
+    print(f"compare: {metrics['primary']['sentence']}")
+
+
+def write_results(
+    folder: Path,
+    budgets: Sequence[int],
+    labels: NDArray[np.int64],
+    controls: Mapping[int, Mapping[str, NDArray[np.int64]]],
+    config: CompareConfig,
+) -> dict[str, Any]:
+    """Write into `folder` what the predictions on disk come down to: all of results/ but provenance.json.
+
+    labels: of the test images. controls: as `gather_controls` gives them. Returns what metrics.json holds.
+    """
+    by_budget: dict[int, dict[str, NDArray[np.integer]]] = {}
     of: dict[str, str] = {}
-    for budget in stage.value("study.budgets"):
-        arms: dict[str, np.ndarray] = {}  # type: ignore[type-arg]
+    for budget in budgets:
+        arms: dict[str, NDArray[np.integer]] = {}
         for kind in ("baseline", "augmented"):
             arms |= load_arrays(Path(f"artifacts/{kind}/{budget}/predictions.npz"))
             made = read_json(Path(f"artifacts/{kind}/{budget}/arms.json"))
@@ -52,17 +69,16 @@ def compare(stage: Stage) -> None:
     study = Predictions(by_budget, labels, classes, of)
     oracle = load_arrays(Path("artifacts/oracle/predictions.npz"))["predictions"].astype(int)
     deltas = predictions_to_deltas(study, config)
-    write_csv(RESULTS / "deltas.csv", deltas)
-    write_csv(RESULTS / "accuracies.csv", predictions_to_accuracies(study))
-    write_csv(RESULTS / "recalls.csv", predictions_to_recalls(study))
-    write_csv(RESULTS / "mcnemar.csv", predictions_to_mcnemar(study, config))
-    write_csv(RESULTS / "groups.csv", predictions_to_groups(study, read_counts(by_budget), config.confidence))
-    write_csv(RESULTS / "controls.csv", controls_to_deltas(controls, labels, classes, config))
-    write_csv(RESULTS / "worth.csv", predictions_to_worth(study, config.confidence))
+    write_csv(folder / "deltas.csv", deltas)
+    write_csv(folder / "accuracies.csv", predictions_to_accuracies(study))
+    write_csv(folder / "recalls.csv", predictions_to_recalls(study))
+    write_csv(folder / "mcnemar.csv", predictions_to_mcnemar(study, config))
+    write_csv(folder / "groups.csv", predictions_to_groups(study, read_counts(by_budget), config.confidence))
+    write_csv(folder / "controls.csv", controls_to_deltas(controls, labels, classes, config))
+    write_csv(folder / "worth.csv", predictions_to_worth(study, config.confidence))
     metrics = deltas_to_metrics(study, deltas, config, oracle)
-    write_json(RESULTS / "metrics.json", metrics)
-    write_json(RESULTS / "provenance.json", provenance)
-    print(f"compare: {metrics['primary']['sentence']}")
+    write_json(folder / "metrics.json", metrics)
+    return metrics
 
 
 def read_counts(budgets: Iterable[int]) -> dict[int, NDArray[np.int64]]:

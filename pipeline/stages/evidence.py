@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.classifier.arms import Arm
 from pipeline.errors import InputError
-from pipeline.files import read_json
+from pipeline.files import read_json, reading
 from pipeline.images import LabelledImages, load, load_arrays
 from pipeline.provenance import (
     Budget,
@@ -47,7 +48,9 @@ def gather(budgets: Sequence[int], labels: NDArray[np.integer]) -> tuple[dict[st
         given = np.concatenate([split.subsets, split.unlabelled], axis=1)
         lines += shared_images(budget, train, given, test, split.development)
         chains.append(_read_budget(budget, train, split))
-        lines += breaks(chains[-1], test_pixels, everything)
+        arms = load_arms(budget, "baseline") | load_arms(budget, "augmented")
+        lines += [*breaks(chains[-1], test_pixels, everything), *_strays(chains[-1], arms)]
+        lines += _unnamed_judges(chains[-1], arms)
     (saw,) = read_json(ARTIFACTS / "oracle/inputs.json")
     predictions = load_arrays(ARTIFACTS / "oracle/predictions.npz")["predictions"]
     oracle = {**saw, "predictions": array_to_digest(predictions)}
@@ -56,9 +59,42 @@ def gather(budgets: Sequence[int], labels: NDArray[np.integer]) -> tuple[dict[st
     return to_document(chains, data, oracle), lines
 
 
+def load_arms(budget: int, kind: str) -> dict[str, Arm]:
+    """The arms that were trained, by name. kind: baseline or augmented."""
+    path = ARTIFACTS / f"{kind}/{budget}/arms.json"
+    with reading(path):
+        return {
+            name: Arm(**{field.name: values[field.name] for field in dataclasses.fields(Arm)})
+            for name, values in read_json(path).items()
+        }
+
+
+def _strays(chain: Budget, arms: Mapping[str, Arm]) -> Iterator[str]:
+    """A line for each classifier that saw synthetic images, or soft targets of some, though its arm takes none."""
+    for name, arm in arms.items():
+        takes = {"gan": ("synthetic", "targets"), None: ()}.get(arm.synthetic, ("synthetic",))
+        for r, stray in product(range(len(chain.arms[name])), ("synthetic", "targets")):
+            if stray in chain.arms[name][r] and stray not in takes:
+                what = "synthetic images" if stray == "synthetic" else "soft targets"
+                yield f"budget {chain.budget}, replicate {r}, arm {name}: its classifier saw {what}; its arm takes none"
+
+
+def _unnamed_judges(chain: Budget, arms: Mapping[str, Arm]) -> Iterator[str]:
+    """A line for each replicate of whose judge, which an arm asks, there is no record."""
+    teacher = [name for name, arm in arms.items() if arm.keep == "agreeing" or arm.labels == "soft"]
+    discriminator = [name for name, arm in arms.items() if arm.keep == "convincing"]
+    for judge, asking in (("teacher", teacher[:1]), ("discriminator", discriminator[:1])):
+        for name, (r, judged) in product(asking, enumerate(chain.judged)):
+            if judge not in judged:
+                place = f"budget {chain.budget}, replicate {r}"
+                yield f"{place}: no record names the {judge} that judged its synthetic digits, as arm {name} asks"
+
+
 def _read_budget(budget: int, train: LabelledImages, split: Split) -> Budget:
     reals = split.real(train)
-    joined = load_pseudo_labels(ARTIFACTS / f"pseudo/{budget}.npz").join(split, train)
+    pseudo = ARTIFACTS / f"pseudo/{budget}.npz"
+    with reading(pseudo):
+        joined = load_pseudo_labels(pseudo).join(split, train)
     teachers = read_json(ARTIFACTS / f"teacher/{budget}/inputs.json")
     arms: dict[str, list[dict[str, str]]] = {}
     predictions: dict[str, list[str]] = {}
@@ -68,8 +104,7 @@ def _read_budget(budget: int, train: LabelledImages, split: Split) -> Budget:
         arms |= read_json(folder / "inputs.json")
         tables = load_arrays(folder / "predictions.npz")
         predictions |= {arm: [array_to_digest(row) for row in table] for arm, table in tables.items()}
-        for name, values in read_json(folder / "arms.json").items():
-            arm = Arm(**{field.name: values[field.name] for field in dataclasses.fields(Arm)})
+        for name, arm in load_arms(budget, kind).items():
             due[name] = [_due(budget, r, arm, reals[r], joined[r]) for r in range(len(reals))]
     return Budget(
         budget=budget,
@@ -96,7 +131,8 @@ def _due(budget: int, replicate: int, arm: Arm, real: LabelledImages, joined: La
     """What a classifier of `arm` should have seen: its real images, and the generated ones, chosen again."""
     due = {"real": images_to_digest(joined if arm.pseudo else real)} if arm.real else {}
     if arm.synthetic == "gan":
-        images, targets = load_selected(budget, replicate, arm, real)
+        with reading(ARTIFACTS / f"judged/{budget}/replicate-{replicate}.npz"):
+            images, targets = load_selected(budget, replicate, arm, real)
         due["synthetic"] = images_to_digest(images)
         if targets is not None:
             due["targets"] = array_to_digest(targets)
