@@ -338,7 +338,11 @@ def sentence(row: Mapping[Any, Any] | pd.Series[Any], margin: float, confidence:
         "descriptive": "a description only, with no interval and so no verdict",
         "inconclusive": f"this study cannot tell whether {subject} helps",
     }[verdict]
-    if verdict == "inconclusive" and (row["ci_low"] > 0 or row["ci_high"] < 0):
+    clear = row["ci_low"] > 0 or row["ci_high"] < 0
+    if verdict == "equivalent" and clear and row["p_holm"] < 1 - confidence:
+        word = "helps" if delta > 0 else "hurts"
+        ending = f"{subject} {word}, but by less than matters (all of it within ±{margin:g} points)"
+    if verdict == "inconclusive" and clear:
         ending += f"; among the study's many comparisons it may be luck (Holm-adjusted p {row['p_holm']:.2f})"
     return f"At {row['budget']} real images a class, {arm} is {size} {reference} ({facts}): {ending}."
 

@@ -348,6 +348,20 @@ def test_metrics_are_plain_json() -> None:
             ),
         ),
         (
+            {"delta": 0.13, "ci_low": 0.03, "ci_high": 0.22, "verdict": "equivalent"},
+            (
+                "real+gan is 0.13 points better than real (95 % interval 0.03 to 0.22; better in 8 of 8 "
+                "replicates): adding GAN images helps, but by less than matters (all of it within ±0.5 points)."
+            ),
+        ),
+        (
+            {"delta": -0.13, "ci_low": -0.22, "ci_high": -0.03, "losses": 7, "p_holm": 0.2, "verdict": "equivalent"},
+            (
+                "real+gan is 0.13 points worse than real (95 % interval -0.22 to -0.03; worse in 7 of 8 "
+                "replicates): adding GAN images makes no difference that matters (all of it within ±0.5 points)."
+            ),
+        ),
+        (
             {"arm": "real+gan+classical", "reference": "real+classical", "budget": 3000, "replicates": 1, "wins": 1}
             | {"ci_low": math.nan, "ci_high": math.nan, "p_holm": math.nan, "verdict": "descriptive"},
             (
