@@ -21,10 +21,13 @@ SAMPLED_EVERY = 0.02  # seconds between two looks at a process's memory
 
 
 class Turn(NamedTuple):
-    """seconds: of the clock. measured: what `measure` said of the network afterwards, off the clock."""
+    """seconds: of the clock. measured: what `measure` said of the network afterwards, off the clock. reserved: the most
+    bytes that torch has held on a GPU up to then.
+    """
 
     seconds: float
     measured: float
+    reserved: int = 0
 
 
 class Training:
@@ -115,14 +118,20 @@ def _train(
     connection.recv()
     began = time.perf_counter()
 
-    def pause(network: nn.Module) -> None:
+    def pause(network: nn.Module | None) -> None:
         nonlocal began
+        on_gpu = torch.cuda.is_initialized()
+        if on_gpu:
+            torch.cuda.synchronize()  # the turn has ended when its last kernel has
         seconds, measured = time.perf_counter() - began, np.nan
-        if measure is not None:
+        reserved = torch.cuda.max_memory_reserved() if on_gpu else 0
+        if measure is not None and network is not None:
             trains = network.training
             measured = measure(network)
             network.train(trains)
-        connection.send((seconds, measured))
+        if on_gpu:
+            torch.cuda.synchronize()  # nothing of it runs into another's turn
+        connection.send((seconds, measured, reserved))
         connection.recv()
         began = time.perf_counter()
 
