@@ -46,7 +46,7 @@ from benchmarks.loops import (
     our_gan,
 )
 from benchmarks.score import accuracy, cas
-from benchmarks.turns import Training, Turn, take_turns
+from benchmarks.turns import Training, Turn, side_by_side, take_turns
 from pipeline.compute import ComputeConfig, resolve_device
 from pipeline.errors import InputError
 from pipeline.gan.recipe import load_recipe
@@ -126,8 +126,7 @@ def one_round(
             for member in members:
                 member.go()
             peaks[name] = sum(member.peak() for member in members) if copies == 1 else 0
-            first = [member.wait() for member in members]
-            turns[name] = [first[0]._replace(seconds=max(turn.seconds for turn in first))]
+            turns[name] = [side_by_side([member.wait() for member in members])]
             sets.append(members)
         for name, taken in zip(turns, take_turns(sets, -(-steps // every) - 1), strict=True):
             turns[name] += taken

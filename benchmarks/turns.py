@@ -96,8 +96,13 @@ def take_turns(sets: Sequence[Sequence[Training]], turns: int) -> list[list[Turn
             for training in sets[place]:
                 training.go()
             ended = [training.wait() for training in sets[place]]
-            taken[place].append(Turn(max(turn.seconds for turn in ended), ended[0].measured))
+            taken[place].append(side_by_side(ended))
     return taken
+
+
+def side_by_side(turns: Sequence[Turn]) -> Turn:
+    """The turns of trainings that ran at the same time as one: until the last has ended, and all that they held."""
+    return Turn(max(turn.seconds for turn in turns), turns[0].measured, sum(turn.reserved for turn in turns))
 
 
 def _resident(process: psutil.Process) -> int:

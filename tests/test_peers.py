@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from benchmarks import growth, loops, peers, score
-from benchmarks.turns import Training, Turn, take_turns
+from benchmarks.turns import Training, Turn, side_by_side, take_turns
 from pipeline.classifier.training import ClassifierConfig
 from pipeline.gan.recipe import load_recipe
 from pipeline.images import LabelledImages
@@ -199,6 +199,16 @@ def test_resized_images_keep_labels_and_range(digits: LabelledImages) -> None:
     large = growth.resized(digits, 64)
     assert large.shape == (1, 64, 64) and np.array_equal(large.labels, digits.labels)
     assert abs(float(large.pixels.mean()) - float(digits.pixels.mean())) < 3
+
+
+def test_pairs_of_one_process_and_two_by_hand() -> None:
+    row = growth.pairs_to_row(4, [(2.0, 1.0), (3.0, 2.0), (6.0, 2.0)], True)
+    assert row["throughput, 2 over 1"] == "2.00 (1.50 to 3.00)" and row["pairs"] == 3
+    assert (row["1 process, s"], row["2 processes, s"], row["same results"]) == (3, 2, True)
+
+
+def test_turns_side_by_side_end_with_the_last_and_hold_their_sum() -> None:
+    assert side_by_side([Turn(1.0, 0.5, 3), Turn(2.0, 0.7, 4)]) == Turn(2.0, 0.5, 7)
 
 
 def a_counter(count: int, pause: Any) -> None:
