@@ -1,4 +1,4 @@
-"""Stages generate and assess: the same bytes in one process and in two, and nothing out of date."""
+"""Stages generate, judge and assess: the same bytes in one process and in two, and nothing out of date."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from small_study import BUDGET, REPLICATES, Study
 from toy_images import bright_corners
 
 from pipeline.compute import ComputeConfig, run_replicates
-from pipeline.images import load
+from pipeline.images import load, load_arrays
 from pipeline.provenance import file_to_digest
-from pipeline.stages import assess, generate, split, train_gan, train_oracle, train_teacher
+from pipeline.stages import assess, generate, judge, split, train_gan, train_oracle, train_teacher
 
-SETS, QUALITY = Path(f"artifacts/synthetic/{BUDGET}"), Path(f"artifacts/quality/{BUDGET}")
+SETS, JUDGED, QUALITY = (Path(f"artifacts/{kind}/{BUDGET}") for kind in ("synthetic", "judged", "quality"))
 CHANGES: dict[str, dict[str, Any]] = {
     "generate": {"per_class": 12, "export": "idx"},
     "assess": {"images": 128, "neighbours": 3, "suspects": 4},
@@ -67,18 +67,24 @@ def watched(monkeypatch: pytest.MonkeyPatch, module: Any) -> list[int | None]:
 @pytest.mark.usefixtures("artifacts")
 def test_two_processes_write_the_bytes_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
-    drawing, measuring = watched(monkeypatch, generate), watched(monkeypatch, assess)
+    asked = [watched(monkeypatch, module) for module in (generate, judge, assess)]
     for workers in (1, 2):
         monkeypatch.setattr(generate, "DIGITS_A_WORKER", 40)  # of 216
         shutil.rmtree(".cache", ignore_errors=True)
-        study(tmp_path, workers).run(generate.generate, assess.assess)
-        found.append((digests(SETS), digests(QUALITY)))
-    assert drawing == measuring == [1, 2]
+        study(tmp_path, workers).run(generate.generate, judge.judge, assess.assess)
+        found.append((digests(SETS), digests(JUDGED), digests(QUALITY)))
+    assert asked == [[1, 2]] * 3
     one, two = found
     assert one == two
     names = {f"replicate-{r}{scale}.npz" for r in range(REPLICATES) for scale in ("", "-scale-0.7")}
     assert names < one[0].keys() and "replicate-2-idx/classes.txt" in one[0]
-    assert len(load(SETS / "replicate-1.npz")) == 36 and one[1].keys() == {"quality.csv", "classes.csv", "suspects.npz"}
+    assert len(load(SETS / "replicate-1.npz")) == 36 and one[2].keys() == {"quality.csv", "classes.csv", "suspects.npz"}
+    arrays = load_arrays(JUDGED / "replicate-2.npz")
+    assert {name: array.shape for name, array in arrays.items()} == {
+        "probabilities": (36, 3),
+        "score": (36,),
+        "distance": (36,),
+    }
 
 
 @pytest.mark.usefixtures("artifacts")
@@ -113,3 +119,25 @@ def test_what_was_measured_is_kept_until_a_file_changes(tmp_path: Path, monkeypa
     shutil.copy(SETS / "replicate-0.npz", SETS / "replicate-1.npz")
     here.run(assess.assess)
     assert measured == [36] and digests(QUALITY) != before
+
+
+@pytest.mark.usefixtures("artifacts")
+def test_another_teacher_judges_anew(tmp_path: Path) -> None:
+    here = study(tmp_path, 1)
+    here.run(generate.generate, judge.judge)
+    before, folder = digests(JUDGED), Path(f"artifacts/teacher/{BUDGET}")
+    here.run(judge.judge)
+    assert digests(JUDGED) == before
+    shutil.copy(folder / "weights-1.safetensors", folder / "weights-0.safetensors")
+    here.run(judge.judge)
+    changed = {name for name, digest in digests(JUDGED).items() if digest != before[name]}
+    assert changed == {"replicate-0.npz", "inputs.json"}
+
+
+@pytest.mark.usefixtures("artifacts")
+def test_nothing_is_judged_where_no_arm_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = watched(monkeypatch, judge)
+    (tmp_path / "conf").unlink(missing_ok=True)
+    here = Study(tmp_path, variants={"generated": []})
+    here.run(generate.generate, judge.judge)
+    assert not asked and not any(len(array) for array in load_arrays(JUDGED / "replicate-0.npz").values())
