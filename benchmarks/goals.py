@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -102,7 +103,7 @@ def commands(budgets: Sequence[int], chosen: Sequence[str] | None = None) -> Ite
 
 
 def run_study(folder: Path, budgets: Sequence[int], chosen: Sequence[str] | None) -> pd.DataFrame:
-    """A row a stage: stage, seconds (of its record; on the clock where it writes none), clock, and memory in MiB.
+    """A row a stage: stage, seconds (of its record; NaN for check, which writes none), clock, and memory in MiB.
 
     Raises InputError if a stage ends with another status than 0; it has said why.
     """
@@ -124,7 +125,7 @@ def run_study(folder: Path, budgets: Sequence[int], chosen: Sequence[str] | None
         if status != 0:
             raise InputError(f"stage {name} ended with status {status}")
         record = folder / "artifacts/runs" / f"{name}.json"
-        seconds = json.loads(record.read_text())["seconds"] if record.exists() else clock
+        seconds = json.loads(record.read_text())["seconds"] if record.exists() else math.nan
         memory = json.loads((folder / "memory.json").read_text())
         rows.append({"stage": name, "seconds": seconds, "clock": round(clock, 2), **memory})
     return pd.DataFrame(rows)

@@ -14,14 +14,21 @@ from pathlib import Path
 MIB = 2**20
 
 
+def own_peak() -> int:
+    """The most KiB that this process has held (Linux)."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+
 def main() -> None:
     output, name = sys.argv.pop(1), sys.argv.pop(1)
     try:
         runpy.run_module(f"pipeline.stages.{name}", run_name="__main__", alter_sys=True)
     finally:
-        # On Linux in KiB: of this process, and the largest of its workers that have ended.
-        peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        found = {"host": round(max(peaks) * 1024 / MIB)}
+        # The largest of its workers that have ended, and itself: not by getrusage, which still counts what this
+        # process was before it became Python, a copy of the one that started it.
+        peaks = [resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, own_peak()]
+        found = {"host": round(max(peaks) / 1024)}
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():
             found["device"] = round(torch.cuda.max_memory_reserved() / MIB)

@@ -13,7 +13,7 @@ them. Systems take turns of a few steps, and a ratio is of two turns of one go-r
 a seed of its own; its first turn, in which it starts, counts for the time to an accuracy and for nothing else.
 
 cas: the same GANs, looked at after each turn, off the clock: a classifier that sees generated digits alone reads the
-rest of the development part. Looking is about half of the work. A round is printed when it ends, and none is kept for later.
+rest of the development part. Looking is about half of the work. A round is printed when it ends; none is kept.
 """
 
 from __future__ import annotations

@@ -82,7 +82,10 @@ def test_stages_run_without_dvc_in_a_folder_of_their_own(
     out = capfd.readouterr().out.splitlines()
     assert out[-1].startswith("the oracle to 99.5 % within 10 s: ") and out[-1].endswith(": NOT met")
     assert [line.split()[0] for line in out[-5:-2]] == ["check", "prepare", "train_oracle"]
-    assert " s in stages, " in out[-2] and "host" in out[-6]
+    assert " s in stages, " in out[-2] and "nan s" not in out[-2]
+    table = pd.DataFrame([line.split() for line in out[-5:-2]], columns=out[-6].split()).set_index("stage")
+    assert table["seconds"]["check"] == "NaN" and float(table["seconds"]["train_oracle"]) > 0
+    assert 50 < int(table["host"]["check"]) < 4000
     assert (tmp_path / "study/artifacts/oracle/weights.safetensors").exists()
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
