@@ -15,7 +15,7 @@ from pipeline.errors import InputError
 from pipeline.files import read_json, reading
 from pipeline.gan.sampling import Trained, load_generator
 from pipeline.images import LabelledImages, load, load_arrays
-from pipeline.stages.assess import load_oracle
+from pipeline.quality.replicate import load_oracle
 
 Stamp = tuple[tuple[int, int] | None, ...]
 

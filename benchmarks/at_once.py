@@ -1,29 +1,37 @@
-"""Replicates at once on one device, with stacked weights: time and memory by their number, over one in the plain loop.
+"""Replicates at once on one device, with stacked weights or in processes: time and memory by their number, over one.
 
     python -m benchmarks.at_once --capture                      # one GPU
     python -m benchmarks.at_once --replicates 1 2 --steps 20 --device cpu
 
-The default GAN, and the classifier under classical augmentation, on the development part. The plain loop and the
-stacked one take turns of as many steps as lie between two records of a study; ratio: median, over the turns, of the
-seconds of R at once over those of one. The first turn, in which graphs are captured, does not count.
+The default GAN, and the classifier under classical augmentation, on the development part. stacked: R in one process.
+processes: R processes side by side on the device, as joblib's workers are, each with one training (captured on a GPU).
+They take turns with one alone, of as many steps as lie between two records of a study. Medians over the turns: "over
+plain" of the seconds of R over those of one in the plain loop, "over one" over those of one of their own kind, stacked
+and captured as they are, or a process. The first turn, in which graphs are captured, does not count. Memory is what
+torch holds on a GPU; each process has some hundred MB of CUDA's own besides.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from benchmarks.development import folds
+from benchmarks.loops import ClassifierTask, Device, GanTask, our_classifier, our_gan
 from benchmarks.peers import BUDGET, machine
+from benchmarks.turns import Training, take_turns
 from pipeline.classifier import training as classifier_training
 from pipeline.classifier.training import Material, new_classifier
 from pipeline.compute import ComputeConfig, resolve_device
@@ -36,6 +44,7 @@ from pipeline.stages.check import Params, to_params
 from pipeline.stages.stage import PARAMS, read_params
 
 REPLICATES = (1, 2, 4, 8, 10, 16, 32)
+Seconds = NDArray[np.float64]
 Loop = Iterator[Any]  # a record each time that it is asked, and the steps up to there are made
 Loops = Callable[[int | None], Loop]  # of the plain loop, or of so many at once
 
@@ -79,19 +88,13 @@ def seconds_of(loop: Loop, device: torch.device) -> float:
 
 
 def measured(loops: Loops, count: int, turns: int, every: int, device: torch.device) -> dict[str, Any]:
-    """One row: `count` at once against one in the plain loop, by turns."""
-    plain, many = loops(None), loops(count)
-    seconds = [(seconds_of(plain, device), seconds_of(many, device)) for _ in range(turns)][1:]
-    ones, groups = np.array(seconds).T
-    row = {
-        "replicates": count,
-        "plain, ms a step": round(float(np.median(ones)) / every * 1000, 3),
-        "at once, ms a step": round(float(np.median(groups)) / every * 1000, 3),
-        "ratio": round(float(np.median(groups / ones)), 2),
-        "each": round(float(np.median(groups / ones)) / count, 3),
-    }
+    """One row: `count` stacked, one in the plain loop, and one stacked, by turns."""
+    taking = [loops(None), loops(1), loops(count)]
+    seconds = [[seconds_of(loop, device) for loop in taking] for _ in range(turns)][1:]
+    plain, one, many = np.array(seconds).T
+    row = to_row("stacked", count, every, plain, one, many)
     if device.type == "cuda":
-        del plain, many
+        del taking
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
         alone = loops(count)
@@ -100,14 +103,45 @@ def measured(loops: Loops, count: int, turns: int, every: int, device: torch.dev
     return row
 
 
+def measured_processes(
+    function: Callable[..., Any], task: ClassifierTask | GanTask, count: int, turns: int
+) -> dict[str, Any]:
+    """One row: `count` processes side by side and one alone, by turns, each `function(task, pause)` on its own seed."""
+    with ExitStack() as stack:
+        members = []
+        for seed in range(count + 1):
+            members.append(Training(function, dataclasses.replace(task, seed=seed)))
+            stack.callback(members[-1].end)
+        taken = take_turns([members[:1], members[1:]], turns)
+    one, many = (np.array([turn.seconds for turn in each[1:]]) for each in taken)
+    row = to_row("processes", count, task.every, None, one, many)
+    if taken[1][-1].reserved:
+        row["peak memory, MB"] = round(taken[1][-1].reserved / 2**20)
+    return row
+
+
+def to_row(how: str, count: int, every: int, plain: Seconds | None, one: Seconds, many: Seconds) -> dict[str, Any]:
+    """From the seconds of each turn: of one in the plain loop, if it ran, of one of the same kind, and of `count`."""
+    return {
+        "how": how,
+        "replicates": count,
+        "one, ms a step": round(float(np.median(one)) / every * 1000, 3),
+        "at once, ms a step": round(float(np.median(many)) / every * 1000, 3),
+        "over plain": "" if plain is None else round(float(np.median(many / plain)), 2),
+        "over one": round(float(np.median(many / one)), 2),
+        "each": round(float(np.median(many / one)) / count, 3),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.at_once", description=__doc__)
     parser.add_argument("--what", nargs="+", choices=["gan", "classifier"], default=["gan", "classifier"])
+    parser.add_argument("--how", nargs="+", choices=["stacked", "processes"], default=["stacked", "processes"])
     parser.add_argument("--replicates", nargs="+", type=int, default=REPLICATES)
     parser.add_argument("--steps", type=int, default=100, help="of a turn")
     parser.add_argument("--turns", type=int, default=6, help="the first does not count")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--capture", action="store_true", help="steps as CUDA graphs, those at once alone")
+    parser.add_argument("--capture", action="store_true", help="steps as CUDA graphs, of those that are stacked")
     parser.add_argument("--csv", type=Path, help="write the table there, too")
     arguments = parser.parse_args()
     if arguments.turns < 2 or arguments.steps < 1 or min(arguments.replicates) < 1:
@@ -125,15 +159,29 @@ def main() -> None:
         "gan": gan_loops(fold.subset, recipe, *length),
         "classifier": classifier_loops(fold.subset, params, *length),
     }
+    steps = arguments.turns * arguments.steps
+    on: Device = "cuda" if device.type == "cuda" else "cpu"
+    config = dataclasses.replace(params.classifier, steps=steps)
+    tasks: dict[str, tuple[Callable[..., Any], ClassifierTask | GanTask]] = {
+        "gan": (our_gan, GanTask(fold.subset, recipe, steps, 0, arguments.steps, device=on)),
+        "classifier": (
+            our_classifier,
+            ClassifierTask(fold.subset, params.arms.classical, config, 0, arguments.steps, device=on),
+        ),
+    }
     rows = []
-    for what in arguments.what:
+    for what, how in itertools.product(arguments.what, arguments.how):
         for count in arguments.replicates:
             try:
-                row = measured(kinds[what], count, arguments.turns, arguments.steps, device)
+                if how == "stacked":
+                    row = measured(kinds[what], count, arguments.turns, arguments.steps, device)
+                else:
+                    row = measured_processes(*tasks[what], count, arguments.turns)
             except Exception as error:
+                # A process of its own says it in its words.
                 if not is_out_of_memory(error):
                     raise
-                print(f"{what}: out of memory with {count} at once", flush=True)
+                print(f"{what}, {how}: out of memory with {count} at once", flush=True)
                 break
             rows.append({"what": what, **row})
             print(", ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)

@@ -3,7 +3,8 @@
     python -m benchmarks.growth
     python -m benchmarks.growth --what synthetic --sizes 1000 10000 100000
 
-replicates: tiny classifiers through `run_replicates`, in one process and in two by turns, whose results must be equal.
+replicates: tiny classifiers through `run_replicates`, in one process and in two by turns, whose results must be equal;
+several pairs a row, each second one in the other order; throughput is the median of their ratios, with the range.
 budgets, images: milliseconds a step of our loops by turns. synthetic: seconds and memory of a set that is generated and
 written to disk as stage `generate` does it, with the size of its file.
 Images above 28 pixels are those at hand, resized.
@@ -116,8 +117,10 @@ def same_results(one: Sequence[Result], other: Sequence[Result]) -> bool:
     )
 
 
-def growth_of_replicates(counts: Sequence[int], params: Params, steps: int) -> pd.DataFrame:
-    """Seconds in one process and in two, by turns; the throughput of two over one; whether results are the same."""
+def growth_of_replicates(counts: Sequence[int], params: Params, steps: int, pairs: int) -> pd.DataFrame:
+    """Seconds in one process and in two, by turns, medians of `pairs`; the throughput of two over one, pair by pair;
+    whether all results are the same.
+    """
     (fold,) = folds(params, BUDGET, 1)
     config = dataclasses.replace(params.classifier, steps=steps)
     material = Material(fold.subset, None, params.arms.classical, 0.5)
@@ -129,20 +132,30 @@ def growth_of_replicates(counts: Sequence[int], params: Params, steps: int) -> p
 
     run_timed(jobs(2), 2, steps)  # the processes start and import torch
     rows = []
-    for number, count in enumerate(counts):
-        first, second = (1, 2) if number % 2 == 0 else (2, 1)
-        found = {workers: run_timed(jobs(count), workers, steps) for workers in (first, second)}
-        (alone, one), (together, two) = found[1], found[2]
-        rows.append(
-            {
-                "replicates": count,
-                "1 process, s": round(alone, 1),
-                "2 processes, s": round(together, 1),
-                "throughput, 2 over 1": round(alone / together, 2),
-                "same results": same_results(one, two),
-            }
-        )
+    for count in counts:
+        seconds, same = [], True
+        for number in range(pairs):
+            order = (1, 2) if number % 2 == 0 else (2, 1)
+            found = {workers: run_timed(jobs(count), workers, steps) for workers in order}
+            (alone, one), (together, two) = found[1], found[2]
+            seconds.append((alone, together))
+            same = same and same_results(one, two)
+        rows.append(pairs_to_row(count, seconds, same))
     return pd.DataFrame(rows)
+
+
+def pairs_to_row(count: int, seconds: Sequence[tuple[float, float]], same: bool) -> dict[str, Any]:
+    """seconds: of each pair, in one process and in two."""
+    alone, together = np.array(seconds).T
+    ratios = alone / together
+    return {
+        "replicates": count,
+        "1 process, s": round(float(np.median(alone)), 1),
+        "2 processes, s": round(float(np.median(together)), 1),
+        "throughput, 2 over 1": f"{np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})",
+        "pairs": len(ratios),
+        "same results": same,
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,6 +197,7 @@ def main() -> None:
     parser.add_argument("--what", nargs="+", choices=parts, default=parts)
     parser.add_argument("--replicates", nargs="+", type=int, default=REPLICATES)
     parser.add_argument("--steps", type=int, default=60, help="of each replicate")
+    parser.add_argument("--pairs", type=int, default=5, help="of runs in one process and in two, each number")
     parser.add_argument("--turns", type=int, default=7, help="of 10 steps, of each budget and image size")
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="of the synthetic set")
     arguments = parser.parse_args()
@@ -195,7 +209,7 @@ def main() -> None:
         print(f"\n{name}\n{table.to_string(index=False)}", flush=True)
 
     if "replicates" in arguments.what:
-        show("replicates", growth_of_replicates(arguments.replicates, params, arguments.steps))
+        show("replicates", growth_of_replicates(arguments.replicates, params, arguments.steps, arguments.pairs))
     if "budgets" in arguments.what:
         sets = {budget: folds(params, budget, 1)[0].subset for budget in BUDGETS}
         show("images a class", growth_of_steps(sets, params, recipe, "images a class", arguments.turns))

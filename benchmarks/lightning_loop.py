@@ -96,7 +96,7 @@ def fit(task: ClassifierTask | GanTask, module: Any, pause: Pause) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = L.Trainer(
-            accelerator="cpu",
+            accelerator="gpu" if task.device == "cuda" else "cpu",
             devices=1,
             max_epochs=1,
             logger=False,

@@ -2,6 +2,8 @@
 
     python -m benchmarks.peers
     python -m benchmarks.peers --what gan --rounds 3 --steps 300
+    python -m benchmarks.peers --what cas             # seconds to a fixed CAS: ours and the common loop, a long run
+    python -m benchmarks.peers --device cuda          # all of them on a GPU: unmeasured so far, for want of one
 
 Each system trains the project's own classifier (on real images under classical augmentation) and the default GAN, on 50
 digits a class of the development part: the same networks, first weights, batch size and number of steps. `ours` and
@@ -9,6 +11,9 @@ digits a class of the development part: the same networks, first weights, batch 
 workers besides that load their images, or none. `ours, two at once` are two replicates side by side, as a study runs
 them. Systems take turns of a few steps, and a ratio is of two turns of one go-round. Every round is a fresh training on
 a seed of its own; its first turn, in which it starts, counts for the time to an accuracy and for nothing else.
+
+cas: the same GANs, looked at after each turn, off the clock: a classifier that sees generated digits alone reads the
+rest of the development part. Looking is about half of the work. A round is printed when it ends; none is kept.
 """
 
 from __future__ import annotations
@@ -27,11 +32,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
 from benchmarks.development import folds
 from benchmarks.loops import (
     ClassifierTask,
+    Device,
     GanTask,
     common_classifier,
     common_gan,
@@ -40,18 +45,30 @@ from benchmarks.loops import (
     our_classifier,
     our_gan,
 )
-from benchmarks.turns import Training, Turn, take_turns
-from pipeline.batches import to_tensors
-from pipeline.classifier.network import images_to_logits
+from benchmarks.score import accuracy, cas
+from benchmarks.turns import Training, Turn, side_by_side, take_turns
+from pipeline.compute import ComputeConfig, resolve_device
+from pipeline.errors import InputError
 from pipeline.gan.recipe import load_recipe
-from pipeline.images import LabelledImages
 from pipeline.seeds import derive
 from pipeline.stages.check import Params, to_params
 from pipeline.stages.stage import PARAMS, read_params
 
 BUDGET = 50
 OURS = "ours"
-TARGET = 0.96  # accuracy on the rest of the development part
+LOOKED_AT = 200  # generated digits a class, and steps of the classifier that reads them: enough to tell CAS apart
+LOOKED_STEPS = 800
+
+
+class Length(NamedTuple):
+    """steps: of a training. every: of a turn. target: accuracy on the rest of the development part, or CAS."""
+
+    steps: int
+    every: int
+    target: float | None
+
+
+LENGTHS = {"classifier": Length(800, 80, 0.96), "gan": Length(240, 40, None), "cas": Length(2000, 250, 0.85)}
 
 
 class System(NamedTuple):
@@ -64,6 +81,8 @@ class System(NamedTuple):
 
 def systems(what: str) -> dict[str, System]:
     """By name; `lightning` only where it is installed."""
+    if what == "cas":
+        return {OURS: System(our_gan), "common, 2 workers": System(common_gan)}
     if what == "classifier":
         ours, common, lightning = our_classifier, common_classifier, lightning_classifier
     else:
@@ -79,25 +98,22 @@ def systems(what: str) -> dict[str, System]:
     return found | {"lightning, 2 workers": System(lightning)}
 
 
-def accuracy(network: nn.Module, images: LabelledImages) -> float:
-    """Share of `images` that a classifier reads rightly."""
-    pixels, labels = to_tensors(images, torch.device("cpu"))
-    return float((images_to_logits(network, pixels).argmax(1) == labels).float().mean())  # type: ignore[arg-type]
-
-
 def one_round(
-    what: str, params: Params, steps: int, every: int, seed: int
+    what: str, params: Params, steps: int, every: int, seed: int, device: Device = "cpu"
 ) -> tuple[dict[str, list[Turn]], dict[str, int]]:
     """Turns of each system, the first included, and the peak of its memory in the first, bytes above its start."""
     (fold,) = folds(params, BUDGET, 1)
     task: ClassifierTask | GanTask
-    measure = None
+    measure: Callable[[Any], float] | None = None
     if what == "classifier":
         config = dataclasses.replace(params.classifier, steps=steps)
-        task = ClassifierTask(fold.subset, params.arms.classical, config, seed, every)
+        task = ClassifierTask(fold.subset, params.arms.classical, config, seed, every, device=device)
         measure = functools.partial(accuracy, images=fold.rest)
     else:
-        task = GanTask(fold.subset, load_recipe(params.gan.recipe), steps, seed, every)
+        task = GanTask(fold.subset, load_recipe(params.gan.recipe), steps, seed, every, device=device)
+    if what == "cas":
+        reader = dataclasses.replace(params.classifier, steps=LOOKED_STEPS)
+        measure = functools.partial(cas, images=fold.rest, config=reader, per_class=LOOKED_AT, seed=seed)
     turns: dict[str, list[Turn]] = {}
     peaks: dict[str, int] = {}
     with ExitStack() as stack:
@@ -110,8 +126,7 @@ def one_round(
             for member in members:
                 member.go()
             peaks[name] = sum(member.peak() for member in members) if copies == 1 else 0
-            first = [member.wait() for member in members]
-            turns[name] = [Turn(max(turn.seconds for turn in first), first[0].measured)]
+            turns[name] = [side_by_side([member.wait() for member in members])]
             sets.append(members)
         for name, taken in zip(turns, take_turns(sets, -(-steps // every) - 1), strict=True):
             turns[name] += taken
@@ -139,8 +154,10 @@ def turns_to_table(
     copies: Mapping[str, int],
     images: int,
     target: float | None,
+    measured: str = "accuracy",
 ) -> pd.DataFrame:
-    """A row a system. rounds: the turns of each, the first one included. images: that a system sees in a turn.
+    """A row a system. rounds: the turns of each, the first one included. images: that a system sees in a turn. target:
+    of what was `measured`.
 
     Medians over all turns but the first of each round, with the range of the middle 80 % of them.
     """
@@ -161,10 +178,15 @@ def turns_to_table(
             "turns": len(pairs),
             "memory, MB": f"{peaks[name] / 1e6:.0f}" if peaks[name] else "",
         }
+        reserved = max(taken[name][0].reserved for taken in rounds)  # of the first turn: nobody has looked yet
+        if reserved:
+            row["GPU memory, MB"] = f"{reserved / 1e6:.0f}"
         if target is not None:
             needed = [seconds_to(target, taken[name]) for taken in rounds]
-            row[f"s to {target:.0%}"] = f"{np.median(needed):.1f} ({min(needed):.1f} to {max(needed):.1f})"
-            row["accuracy at the end, %"] = round(
+            row[f"s to {measured} {target:.0%}" if measured == "CAS" else f"s to {target:.0%}"] = (
+                f"{np.median(needed):.1f} ({min(needed):.1f} to {max(needed):.1f})"
+            )
+            row[f"{measured} at the end, %"] = round(
                 100 * float(np.mean([taken[name][-1].measured for taken in rounds])), 2
             )
         rows.append(row)
@@ -184,28 +206,55 @@ def machine() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
-    parser.add_argument("--what", nargs="+", choices=["classifier", "gan"], default=["classifier", "gan"])
+    parser.add_argument("--what", nargs="+", choices=[*LENGTHS], default=["classifier", "gan"])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, help="of each training; 800 of a classifier and 240 of a GAN if left out")
-    parser.add_argument("--every", type=int, help="steps of a turn; 80 and 40 if left out")
+    lengths = {
+        name: ", ".join(f"{getattr(each, name)} ({what})" for what, each in LENGTHS.items())
+        for name in ("steps", "every")
+    }
+    parser.add_argument("--steps", type=int, help=f"of each training; {lengths['steps']} if left out")
+    parser.add_argument("--every", type=int, help=f"steps of a turn; {lengths['every']} if left out")
+    parser.add_argument("--target", type=float, help="accuracy or CAS to which the seconds are counted, as a share")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     arguments = parser.parse_args()
     params = to_params(read_params(PARAMS))
-    print(machine(), flush=True)
+    try:
+        where = resolve_device(ComputeConfig(device=arguments.device))
+    except InputError as error:
+        parser.error(str(error))
+    name = torch.cuda.get_device_name(where) if where.type == "cuda" else "CPU, a thread a training"
+    print(f"{machine()}; {name}", flush=True)
     for what in arguments.what:
-        steps = arguments.steps or (800 if what == "classifier" else 240)
-        every = arguments.every or (80 if what == "classifier" else 40)
-        seeds = [derive(arguments.seed, what, number) for number in range(arguments.rounds)]
-        rounds, memory = zip(*(one_round(what, params, steps, every, seed) for seed in seeds), strict=True)
-        peaks = {name: max(each[name] for each in memory) for name in memory[0]}
-        copies = {name: system.copies for name, system in systems(what).items()}
+        usual = LENGTHS[what]
+        steps, every = arguments.steps or usual.steps, arguments.every or usual.every
+        target = usual.target if usual.target is None else arguments.target or usual.target
         size = params.classifier.batch_size if what == "classifier" else load_recipe(params.gan.recipe).batch_size
-        target = TARGET if what == "classifier" else None
-        print(f"\n{what}: {arguments.rounds} x {steps} steps of {size} images, turns of {every} steps")
-        print(turns_to_table(rounds, peaks, copies, every * size, target).to_string(index=False), flush=True)
-        if "lightning, 2 workers" not in copies:
+        copies = {name: system.copies for name, system in systems(what).items()}
+        print(f"\n{what}: {arguments.rounds} x {steps} steps of {size} images, turns of {every} steps", flush=True)
+        rounds: list[dict[str, list[Turn]]] = []
+        peaks: dict[str, int] = dict.fromkeys(copies, 0)
+        for number in range(arguments.rounds):
+            seed = derive(arguments.seed, "gan" if what == "cas" else what, number)
+            taken, memory = one_round(what, params, steps, every, seed, arguments.device)
+            rounds.append(taken)
+            peaks = {name: max(peaks[name], memory[name]) for name in peaks}
+            if what == "cas":
+                print_round(number, taken)
+        measured = "CAS" if what == "cas" else "accuracy"
+        table = turns_to_table(rounds, peaks, copies, every * size, target, measured)
+        print(table.to_string(index=False), flush=True)
+        if what != "cas" and "lightning, 2 workers" not in copies:
             print("lightning: not installed")
     print(f"load {os.getloadavg()[0]:.1f}")
+
+
+def print_round(number: int, taken: Mapping[str, Sequence[Turn]]) -> None:
+    """The seconds of training and the CAS of each system at each of its turns."""
+    for name, turns in taken.items():
+        seconds = np.cumsum([turn.seconds for turn in turns])
+        said = ", ".join(f"{s:.1f} s {turn.measured:.1%}" for s, turn in zip(seconds, turns, strict=True))
+        print(f"round {number}, {name}: {said}", flush=True)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,13 @@ SAMPLED_EVERY = 0.02  # seconds between two looks at a process's memory
 
 
 class Turn(NamedTuple):
-    """seconds: of the clock. measured: what `measure` said of the network afterwards, off the clock."""
+    """seconds: of the clock. measured: what `measure` said of the network afterwards, off the clock. reserved: the most
+    bytes that torch has held on a GPU up to then.
+    """
 
     seconds: float
     measured: float
+    reserved: int = 0
 
 
 class Training:
@@ -93,8 +96,13 @@ def take_turns(sets: Sequence[Sequence[Training]], turns: int) -> list[list[Turn
             for training in sets[place]:
                 training.go()
             ended = [training.wait() for training in sets[place]]
-            taken[place].append(Turn(max(turn.seconds for turn in ended), ended[0].measured))
+            taken[place].append(side_by_side(ended))
     return taken
+
+
+def side_by_side(turns: Sequence[Turn]) -> Turn:
+    """The turns of trainings that ran at the same time as one: until the last has ended, and all that they held."""
+    return Turn(max(turn.seconds for turn in turns), turns[0].measured, sum(turn.reserved for turn in turns))
 
 
 def _resident(process: psutil.Process) -> int:
@@ -115,14 +123,20 @@ def _train(
     connection.recv()
     began = time.perf_counter()
 
-    def pause(network: nn.Module) -> None:
+    def pause(network: nn.Module | None) -> None:
         nonlocal began
+        on_gpu = torch.cuda.is_initialized()
+        if on_gpu:
+            torch.cuda.synchronize()  # the turn has ended when its last kernel has
         seconds, measured = time.perf_counter() - began, np.nan
-        if measure is not None:
+        reserved = torch.cuda.max_memory_reserved() if on_gpu else 0
+        if measure is not None and network is not None:
             trains = network.training
             measured = measure(network)
             network.train(trains)
-        connection.send((seconds, measured))
+        if on_gpu:
+            torch.cuda.synchronize()  # nothing of it runs into another's turn
+        connection.send((seconds, measured, reserved))
         connection.recv()
         began = time.perf_counter()
 

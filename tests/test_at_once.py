@@ -25,7 +25,8 @@ from small_study import BUDGET, REPLICATES, Study
 from torch import nn
 from toy_images import bright_corners
 
-from benchmarks.at_once import gan_loops, measured
+from benchmarks.at_once import gan_loops, measured, measured_processes, to_row
+from benchmarks.loops import GanTask, our_gan
 from pipeline import capture, compute, transforms
 from pipeline.at_once import Many
 from pipeline.batches import to_tensors
@@ -453,7 +454,21 @@ def test_a_study_at_once_is_the_same_study(tmp_path: Path, monkeypatch: pytest.M
             assert seen[0] == seen[1]
 
 
-def test_the_benchmark_sets_both_loops_side_by_side(fresh_toy: LabelledImages) -> None:
+def test_the_benchmark_sets_the_loops_side_by_side(fresh_toy: LabelledImages) -> None:
     row = measured(gan_loops(fresh_toy, RECIPE, 2, 1, CPU, False), 3, turns=2, every=1, device=CPU)
-    assert row["replicates"] == 3
-    assert 0 < row["ratio"] == pytest.approx(row["at once, ms a step"] / row["plain, ms a step"], abs=0.02, rel=0.02)
+    assert (row["how"], row["replicates"]) == ("stacked", 3)
+    assert 0 < row["over one"] == pytest.approx(row["at once, ms a step"] / row["one, ms a step"], abs=0.02, rel=0.02)
+
+
+def test_the_benchmark_sets_processes_side_by_side(fresh_toy: LabelledImages) -> None:
+    row = measured_processes(our_gan, GanTask(fresh_toy, RECIPE, 4, 0, 2), 2, turns=2)
+    assert (row["how"], row["replicates"], row["over plain"]) == ("processes", 2, "")
+    assert 0 < row["over one"] == pytest.approx(row["at once, ms a step"] / row["one, ms a step"], abs=0.02, rel=0.02)
+    assert "peak memory, MB" not in row
+
+
+def test_the_ratios_of_the_benchmark_by_hand() -> None:
+    """2 and 6 s against 1 and 2 s of one alike: twice and three times, so 2.5; and a half and one of the plain loop."""
+    row = to_row("stacked", 5, 10, np.array([4.0, 6.0]), np.array([1.0, 2.0]), np.array([2.0, 6.0]))
+    assert (row["over one"], row["over plain"], row["each"]) == (2.5, 0.75, 0.5)
+    assert (row["one, ms a step"], row["at once, ms a step"]) == (150, 400)

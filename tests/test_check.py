@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -187,3 +188,17 @@ def test_the_stage_leaves_its_mark_only_when_all_is_right(tmp_path: Path, monkey
     good_too.write_text(good.read_text().replace(f"seed: {COMMITTED['study']['seed']}", "seed: 5"))
     check(Stage("check", None, {}, good_too))
     assert {path.name: path.read_bytes() for path in Path("artifacts/check").iterdir()} == first
+
+
+@pytest.mark.parametrize(("precision", "lines"), [("auto", 0), ("float32", 0), ("tf32", 1)])
+def test_tf32_on_a_cpu_is_said_to_be_float32(
+    precision: str, lines: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "conf").symlink_to(ROOT / "conf")
+    monkeypatch.chdir(tmp_path)
+    values = changed("compute.precision", precision)
+    values["compute"]["device"] = "cpu"
+    Path("params.yaml").write_text(json.dumps(values))  # JSON is YAML
+    check(Stage("check", None, {}, Path("params.yaml")))
+    said = capsys.readouterr().out
+    assert said.count("\n") == lines == said.count("compute.precision: tf32 is a GPU's; ")

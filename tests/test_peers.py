@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import growth, loops, peers
-from benchmarks.turns import Training, Turn, take_turns
+from benchmarks import growth, loops, peers, score
+from benchmarks.turns import Training, Turn, side_by_side, take_turns
 from pipeline.classifier.training import ClassifierConfig
 from pipeline.gan.recipe import load_recipe
 from pipeline.images import LabelledImages
@@ -107,6 +107,73 @@ def test_a_gan_task_refuses_a_recipe_that_the_common_loop_does_not_train(digits:
         a_task("gan", digits, recipe=load_recipe("dcgan"))
 
 
+@pytest.mark.parametrize("what", ["classifier", "gan"])
+def test_our_loop_for_a_gpu_makes_what_ours_for_a_cpu_does(
+    what: str, digits: LabelledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path that a GPU takes, on a CPU, where a captured step is the step itself."""
+    ours, paused = LOOPS[what][0], []
+    plain = ours(a_task(what, digits), lambda _: None)
+    monkeypatch.setattr(loops, "place", lambda task: torch.device("cpu"))
+    trained = ours(a_task(what, digits, device="cuda"), paused.append)
+    assert [network is trained for network in paused] == ([False, False, True] if what == "classifier" else [True] * 3)
+    assert all(network in (None, trained) for network in paused)
+    for one, other in zip(plain.parameters(), trained.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-3)
+
+
+def test_on_a_gpu_the_common_loop_pins_its_batches(digits: LabelledImages) -> None:
+    assert loops.loader(a_task("gan", digits, device="cuda")).pin_memory
+    assert not loops.loader(a_task("gan", digits)).pin_memory
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["peers", "--device", "cuda"])
+    with pytest.raises(SystemExit) as end:
+        peers.main()
+    assert end.value.code == 2 and "torch sees no GPU" in capsys.readouterr().err.splitlines()[-1]
+
+
+class Means(nn.Module):
+    """A generator that knows each class's mean image, or gives all labels the same one."""
+
+    def __init__(self, digits: LabelledImages, labels_matter: bool) -> None:
+        super().__init__()
+        self.latent, self.labels_matter = 2, labels_matter
+        pixels, labels = torch.from_numpy(digits.pixels).float() / 127.5 - 1, torch.from_numpy(digits.labels)
+        self.means = nn.Parameter(torch.stack([pixels[labels == label].mean(0) for label in range(10)]))
+
+    def forward(self, noise: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return self.means[labels if self.labels_matter else labels * 0]
+
+
+def test_cas_is_high_for_digits_that_look_like_their_labels_and_low_for_others(digits: LabelledImages) -> None:
+    config = dataclasses.replace(CONFIG, steps=60, width=8, batch_size=20, dropout=0.0)
+    good, bad = (score.cas(Means(digits, known), digits, config, 5, 1) for known in (True, False))
+    assert good > 0.3 and bad < 0.2  # 0.1 is chance
+    assert good == score.cas(Means(digits, True), digits, config, 5, 1)
+
+
+def test_the_time_to_a_cas_is_counted_over_rounds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two steps of each system, for real; 5 % is reached by any classifier, and so in the first turn."""
+    monkeypatch.setattr(peers, "LOOKED_STEPS", 2)
+    monkeypatch.setattr(peers, "LOOKED_AT", 2)
+    argv = ["peers", "--what", "cas", "--rounds", "1", "--steps", "2", "--every", "1", "--target", "0.01"]
+    monkeypatch.setattr("sys.argv", argv)
+    peers.main()
+    out = capsys.readouterr().out
+    assert "round 0, ours: " in out and "round 0, common, 2 workers: " in out
+    header, *rows = [
+        line for line in out.splitlines() if "s to CAS" in line or line.strip().startswith(("ours ", "common,"))
+    ]
+    assert "s to CAS 1%" in header and "CAS at the end, %" in header and len(rows) == 2 and "inf" not in out
+
+
 def test_ratios_and_medians_by_hand() -> None:
     """Theirs takes 2, 3, 4 times as long in the turns that count; the first turn, 100 times as long, does not."""
     ours = [Turn(1.0, 0.5), Turn(1.0, 0.9), Turn(2.0, 0.97), Turn(1.0, 0.98)]
@@ -120,6 +187,10 @@ def test_ratios_and_medians_by_hand() -> None:
     assert table["images/s"].to_dict() == {"ours": 320, "pair": 640, "theirs": 80}
     assert table.loc["pair", "ours is faster"].startswith("0.50")  # two side by side make twice the images
     assert table.loc["ours", "s to 96%"].startswith("4.0") and table.loc["theirs", "s to 96%"].startswith("102.0")
+    assert "GPU memory, MB" not in table
+    on_gpu = [{name: [turn._replace(reserved=7_000_000) for turn in turns] for name, turns in rounds[0].items()}]
+    columns = peers.turns_to_table(on_gpu, dict.fromkeys(rounds[0], 0), dict.fromkeys(rounds[0], 1), 320, 0.9, "CAS")
+    assert columns["GPU memory, MB"].tolist() == ["7", "7", "7"] and "s to CAS 90%" in columns
     assert table["turns"].tolist() == [3, 3, 3] and table["memory, MB"].tolist() == ["5", "", "9"]
     assert peers.seconds_to(0.99, ours) == math.inf
 
@@ -128,6 +199,16 @@ def test_resized_images_keep_labels_and_range(digits: LabelledImages) -> None:
     large = growth.resized(digits, 64)
     assert large.shape == (1, 64, 64) and np.array_equal(large.labels, digits.labels)
     assert abs(float(large.pixels.mean()) - float(digits.pixels.mean())) < 3
+
+
+def test_pairs_of_one_process_and_two_by_hand() -> None:
+    row = growth.pairs_to_row(4, [(2.0, 1.0), (3.0, 2.0), (6.0, 2.0)], True)
+    assert row["throughput, 2 over 1"] == "2.00 (1.50 to 3.00)" and row["pairs"] == 3
+    assert (row["1 process, s"], row["2 processes, s"], row["same results"]) == (3, 2, True)
+
+
+def test_turns_side_by_side_end_with_the_last_and_hold_their_sum() -> None:
+    assert side_by_side([Turn(1.0, 0.5, 3), Turn(2.0, 0.7, 4)]) == Turn(2.0, 0.5, 7)
 
 
 def a_counter(count: int, pause: Any) -> None:

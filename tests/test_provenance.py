@@ -16,8 +16,8 @@ from pipeline.files import read_json
 from pipeline.gan.sampling import class_balanced, load_generator
 from pipeline.images import LabelledImages, load, load_arrays, save_arrays
 from pipeline.provenance import array_to_digest, differences, images_to_digest, seen
+from pipeline.quality.replicate import load_oracle
 from pipeline.stages import compare, judge, train_augmented, train_baseline, train_gan, train_oracle
-from pipeline.stages.assess import load_oracle
 from pipeline.stages.stage import write_json
 
 IMAGES = bright_corners(20, seed=3)

@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.classifier.arms import ARMS, GAN_ARMS, ArmsConfig, VariantsConfig, with_variants
 from pipeline.classifier.training import ClassifierConfig
 from pipeline.comparison import CompareConfig
-from pipeline.compute import ComputeConfig
+from pipeline.compute import ComputeConfig, resolve_device
 from pipeline.config import from_mapping, require
 from pipeline.controls import ControlsConfig
 from pipeline.errors import InputError
@@ -109,7 +109,9 @@ def to_params(values: Mapping[str, Any]) -> Params:
 
 
 def check(stage: Stage) -> None:
-    to_params(read_params(stage.params_file))
+    compute = to_params(read_params(stage.params_file)).compute
+    if compute.precision == "tf32" and resolve_device(compute).type == "cpu":
+        print("compute.precision: tf32 is a GPU's; this CPU computes in float32. Set it to auto")
     with whole_folder(Path("artifacts/check")) as folder:
         (folder / "params").write_text("every param was checked\n")
 

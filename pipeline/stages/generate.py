@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-import torch
+import uuid
+from dataclasses import dataclass, replace
+from typing import Any
 
 from pipeline.classifier.arms import to_variants
+from pipeline.compute import ComputeConfig, resolve_workers, run_replicates
 from pipeline.config import require
-from pipeline.export import images_to_folder, images_to_idx
 from pipeline.files import read_json
-from pipeline.gan.sampling import class_balanced_parts, load_generator
-from pipeline.images import load, save_parts
+from pipeline.gan.drawing import Export, draw_replicate
 from pipeline.memory import within_memory
 from pipeline.provenance import file_to_digest
 from pipeline.seeds import derive
 from pipeline.stages.generated import set_name
 from pipeline.stages.stage import Stage, run, whole_folder, write_json
+
+DIGITS_A_WORKER = 20_000  # drawn in the seconds in which another process imports torch
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class GenerateConfig:
     """
 
     per_class: int
-    export: Literal["none", "idx", "folder"]
+    export: Export
 
     def __post_init__(self) -> None:
         require(self.per_class > 0, "per_class: must be positive")
@@ -35,26 +35,36 @@ class GenerateConfig:
 
 def generate(stage: Stage) -> None:
     config = stage.config("generate", GenerateConfig)
-    replicates = read_json(stage.path("gan", "config.json"))["replicates"]
-    scales = to_variants({"generated": stage.value("variants.generated")}).scales
-    # Sampling takes seconds, and one thread makes its bytes independent of the number of cores.
-    torch.set_num_threads(1)
+    trained = read_json(stage.path("gan", "config.json"))
+    replicates, classes = trained["replicates"], len(trained["classes"])
+    scales = (1.0, *to_variants({"generated": stage.value("variants.generated")}).scales)
     sources = [
         {"generator": file_to_digest(stage.path("gan", f"generator-{r}.safetensors"))} for r in range(replicates)
     ]
+    # On CPUs of this machine, whose disk the digits go to, and whose one thread a process makes their bytes the same
+    # on any number of cores.
+    here, digits = replace(stage.compute(ComputeConfig), device="cpu", backend="local"), config.per_class * classes
+    total = replicates * len(scales) * digits
+    here = replace(here, workers=resolve_workers(here, max(1, total // DIGITS_A_WORKER)))
     remedy = "lower generate.per_class or the networks' widths in the recipe's file in conf/gan"
     with within_memory(remedy), whole_folder(stage.path("synthetic")) as folder:
         write_json(folder / "inputs.json", sources)
-        for replicate in range(replicates):
-            trained = load_generator(stage.path("gan"), replicate)
-            seed = derive(stage.value("study.seed"), "generate", stage.budget or 0, replicate)
-            for scale in (1.0, *scales):
-                parts = class_balanced_parts(trained.generator, trained.classes, config.per_class, seed, scale)
-                count = len(trained.classes) * config.per_class
-                save_parts(folder / set_name(replicate, scale), parts, count)
-            if config.export != "none":
-                write = images_to_idx if config.export == "idx" else images_to_folder
-                write(load(folder / set_name(replicate)), folder / f"replicate-{replicate}-{config.export}")
+        this_run = uuid.uuid4().hex
+        jobs: list[dict[str, Any]] = [
+            {
+                "trained": stage.path("gan"),
+                "replicate": replicate,
+                "per_class": config.per_class,
+                "seed": derive(stage.value("study.seed"), "generate", stage.budget or 0, replicate),
+                "sets": {folder / set_name(replicate, scale): scale for scale in scales},
+                "exports": {}
+                if config.export == "none"
+                else {folder / f"replicate-{replicate}-{config.export}": config.export},
+                "run": this_run,
+            }
+            for replicate in range(replicates)
+        ]
+        run_replicates(draw_replicate, jobs, here, stage.name, total)
     print(f"{stage.name}: {config.per_class} digits a class from each of {replicates} generators")
 
 

@@ -15,7 +15,7 @@ from pipeline.batches import to_tensors
 from pipeline.errors import InputError
 from pipeline.gan.sampling import class_balanced, load_generator
 from pipeline.images import load, load_arrays
-from pipeline.stages.assess import load_oracle
+from pipeline.quality.replicate import load_oracle
 
 TEN = tuple("0123456789")
 ASKED = Request(budget=10, replicate=0, labels=tuple(range(10)), each=3, seed=5, spread=1.0)
