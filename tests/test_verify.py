@@ -19,9 +19,9 @@ from pipeline.classifier.arms import affine_copies, interpolated
 from pipeline.files import read_json
 from pipeline.gan.sampling import class_balanced, load_generator
 from pipeline.images import LabelledImages, load, load_arrays, save_arrays
+from pipeline.quality.replicate import load_oracle
 from pipeline.split import load_split
 from pipeline.stages import compare, judge, train_augmented, train_baseline, train_controls, train_gan
-from pipeline.stages.assess import load_oracle
 from pipeline.stages.stage import PARAMS, Stage, record, write_json
 
 IMAGES, TEST = bright_corners(20, seed=3), bright_corners(6, seed=4)
