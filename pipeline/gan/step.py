@@ -125,7 +125,10 @@ def new_step(players: Players, recipe: Recipe) -> Step:
                 discriminator_loss.sum(), [shown, *discriminator_weights]
             )
             back = loss.turn(real_scores.detach(), fake_scores.detach())
-            generator_gradients = torch.autograd.grad(fakes, generator_weights, slopes * back[..., None, None, None])
+            # The gradient of this sum is slopes * back at each fake. Given as grad_outputs, torch would compare shapes
+            # with the help of sympy, whose import takes half a second.
+            upstream = (fakes * (slopes * back[..., None, None, None])).sum()
+            generator_gradients = torch.autograd.grad(upstream, generator_weights)
         else:
             real_scores, fake_scores = judge(reals, classes), judge(shown, classes)
             discriminator_loss = loss.discriminator(real_scores, fake_scores)
