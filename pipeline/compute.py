@@ -10,13 +10,17 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import hashlib
+import multiprocessing
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import chain
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Literal
 
@@ -187,16 +191,33 @@ def _compute_all(
                 yield from finished
 
 
+def in_workers(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], config: ComputeConfig) -> list[Any]:
+    """`function(*each)` for each of `arguments`, in order, in the processes of this machine that replicates run in, if
+    these are several; here otherwise. For what takes seconds to import, and no worker waits for.
+    """
+    workers = resolve_workers(config, len(arguments))
+    if config.backend != "local" or workers < 2:
+        return [function(*each) for each in arguments]
+    parallel = joblib.Parallel(**_processes(config, workers))
+    return list(parallel(joblib.delayed(function)(*each) for each in arguments))
+
+
 def _processes(config: ComputeConfig, workers: int) -> dict[str, Any]:
     """Options of joblib.Parallel for processes of this machine, each with a GPU of its own if they are to use one."""
-    # Arrays travel as they are, not memory-mapped, as on a cluster.
-    options: dict[str, Any] = {"n_jobs": workers, "backend": "loky", "max_nbytes": None}
-    if config.device == "cuda":
+    devices = None
+    if resolve_device(config).type == "cuda":
         devices = joblib.externals.loky.backend.get_context().SimpleQueue()
         for number in range(workers):
             devices.put(number)
-        options |= {"initializer": _take_device, "initargs": (devices,)}
-    return options
+    # Arrays travel as they are, not memory-mapped, as on a cluster.
+    options: dict[str, Any] = {"n_jobs": workers, "backend": "loky", "max_nbytes": None}
+    return options | {"initializer": _begin_worker, "initargs": (devices,)}
+
+
+def _begin_worker(devices: Any) -> None:
+    _die_with_parent()
+    if devices is not None:
+        _take_device(devices)
 
 
 def _take_device(devices: Any) -> None:
@@ -220,8 +241,6 @@ def _compute(
     with ExitStack() as stack:
         if sent_by is not None:
             stack.enter_context(worker(sent_by))
-        elif isinstance(reports[numbers[0]], Elsewhere):
-            _die_with_parent()
         device = resolve_device(config)
         if device.type == "cpu":
             torch.set_num_threads(1)
@@ -253,6 +272,14 @@ def _code_digest() -> str:
 
 def _die_with_parent() -> None:
     """A worker must not outlive a stage that was killed outright (Linux; elsewhere it ends after its replicate)."""
-    if sys.platform == "linux":
+    parent = multiprocessing.parent_process()
+    if parent is not None:  # a fork of a server (pipeline/workers.py), which lives as long as its forks do
+        threading.Thread(target=_die_after, args=(parent.sentinel,), daemon=True).start()
+    elif sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def _die_after(sentinel: int) -> None:
+    wait([sentinel])
+    os.kill(os.getpid(), signal.SIGKILL)
