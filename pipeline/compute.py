@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import chain
+from math import ceil
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Literal
@@ -90,13 +91,26 @@ def resolve_workers(config: ComputeConfig, jobs: int) -> int:
     return min(jobs, config.workers or joblib.cpu_count())
 
 
-def describe(config: ComputeConfig, jobs: int) -> dict[str, Any]:
-    """Where `jobs` jobs run, for the record: device by name, processes."""
+def describe(config: ComputeConfig, jobs: Sequence[Mapping[str, Any]], many: Many | None = None) -> dict[str, Any]:
+    """Where `jobs` run, for the record: device by name, processes. many: as in `run_replicates`."""
     device = resolve_device(config)
     if config.backend != "local":
         return {"device": device.type.upper(), "workers": config.backend}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    return {"device": name, "workers": resolve_workers(config, jobs)}
+    return {"device": name, "workers": resolve_workers(config, len(_groups(jobs, many, config)))}
+
+
+def _groups(jobs: Sequence[Mapping[str, Any]], many: Many | None, config: ComputeConfig) -> list[list[int]]:
+    """Numbers of the jobs that one process trains together, or one after another."""
+    if many is None or not (config.at_once > 1 or config.capture):
+        return [[number] for number in range(len(jobs))]
+    return jobs_to_groups(jobs, many, _at_once(config, len(jobs)))
+
+
+def _at_once(config: ComputeConfig, jobs: int) -> int:
+    """Trainings that one process makes at once: as asked, but with several cards no more than give work to each."""
+    several = config.backend == "local" and resolve_device(config).type == "cuda" and torch.cuda.device_count() > 1
+    return min(config.at_once, ceil(jobs / torch.cuda.device_count())) if several else config.at_once
 
 
 def run_replicates(
@@ -120,10 +134,12 @@ def run_replicates(
     memory = joblib.Memory(CACHE, verbose=0)
     kept = memory.cache(_kept, ignore=["obtain"])
     made_by = f"{_code_digest()} {torch.__version__} {device.type} {config.precision}"
-    groups = [[number] for number in range(len(jobs))]
+    groups = _groups(jobs, many, config)
     if many is not None and (config.at_once > 1 or config.capture):
-        groups = jobs_to_groups(jobs, many, config.at_once, label)
-        made_by += f" at_once {config.at_once} capture {config.capture}"
+        made_by += f" at_once {_at_once(config, len(jobs))} capture {config.capture}"  # other groups round otherwise
+        alone = sum(many.alike(job) is None for job in jobs)
+        if alone:
+            print(f"{label}: {alone} of {len(jobs)} trainings cannot be stacked; one by one", flush=True)
     keys = [(function, dict(job), device.type, made_by) for job in jobs]
     results: dict[int, Result] = {}
     for number, key in enumerate(keys):

@@ -41,6 +41,7 @@ from pipeline.gan.recipe import Recipe
 from pipeline.gan.training import Gan, new_gan
 from pipeline.images import LabelledImages
 from pipeline.stacked import Stacked
+from pipeline.stages.train_oracle import train_oracle
 from pipeline.transforms import Distortion
 
 CPU = torch.device("cpu")
@@ -413,6 +414,41 @@ def test_a_group_that_does_not_fit_is_halved(cache: Path, capsys: pytest.Capture
     assert "out of memory with 6 replicates at once; going on with 3\n" in capsys.readouterr().out
 
 
+def test_a_group_leaves_work_for_every_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [{"number": number, "kind": "a"} for number in range(10)]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for cards, at_once, sizes in (
+        (1, 40, [10]),
+        (4, 40, [3, 3, 3, 1]),
+        (4, 2, [2, 2, 2, 2, 2]),
+        (16, 40, [1] * 10),
+    ):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda cards=cards: cards)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a card")
+        where = ComputeConfig(at_once=at_once, precision="float32")
+        assert [len(group) for group in compute._groups(jobs, MANY, where)] == sizes
+        assert compute.describe(where, jobs, MANY) == {"device": "a card", "workers": min(cards, len(sizes))}
+        on_a_cluster = dataclasses.replace(where, backend="ray", device="cuda")  # whose cards nobody here has counted
+        assert [len(group) for group in compute._groups(jobs, MANY, on_a_cluster)] == (
+            [10] if at_once == 40 else [2] * 5
+        )
+
+
+def test_smaller_groups_are_kept_apart(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("aaaa", at_once=4)
+    monkeypatch.setattr(compute, "_at_once", lambda config, jobs: min(config.at_once, 2))
+    assert run("aaaa", at_once=4)[0] == [[0, 1], [2, 3]]
+    assert run("aaaa", at_once=4)[0] == []
+
+
+def test_the_record_counts_the_processes_that_groups_need() -> None:
+    jobs = [{"number": number, "kind": "a"} for number in range(6)]
+    where = ComputeConfig(device="cpu", workers=4)
+    assert compute.describe(where, jobs, MANY)["workers"] == 4
+    assert compute.describe(dataclasses.replace(where, at_once=3), jobs, MANY)["workers"] == 2
+    assert compute.describe(dataclasses.replace(where, at_once=3), jobs)["workers"] == 4
+
+
 def test_groups_run_side_by_side_as_replicates_do(cache: Path) -> None:
     jobs = [{"number": number, "kind": "a"} for number in range(4)]
     where = ComputeConfig(device="cpu", workers=2, at_once=2)
@@ -440,6 +476,13 @@ def test_a_study_at_once_is_the_same_study(tmp_path: Path, monkeypatch: pytest.M
     one, many = (tmp_path / name / "artifacts" for name in folders)
     weights = sorted(path.relative_to(one) for path in one.glob("gan/*/*.safetensors"))
     assert len(weights) == 2 * REPLICATES
+    teachers = sorted(path.relative_to(one) for path in one.glob("teacher/*/*.safetensors"))
+    assert len(teachers) == REPLICATES
+    for path in teachers:
+        mine, theirs = load_file(one / path), load_file(many / path)
+        for key, value in mine.items():
+            np.testing.assert_allclose(value, theirs[key], rtol=0, atol=2e-3)
+    assert any((one / path).read_bytes() != (many / path).read_bytes() for path in teachers), "they were stacked"
     for path in weights:
         mine, theirs = load_file(one / path), load_file(many / path)
         for key, value in mine.items():
@@ -451,6 +494,22 @@ def test_a_study_at_once_is_the_same_study(tmp_path: Path, monkeypatch: pytest.M
         seen = [(folder / kind / str(BUDGET) / "inputs.json").read_text() for folder in (one, many)]
         if kind == "baseline":  # the other saw digits that a generator drew
             assert seen[0] == seen[1]
+
+
+def test_an_oracle_fit_for_capture_is_that_of_the_plain_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = {"plain": {}, "capture": {"capture": True}}
+    for name, options in folders.items():
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        study = Study(tmp_path / name, compute={"device": "cpu", "workers": 1, **options})
+        study.data(bright_corners(30, seed=0), bright_corners(10, seed=1))
+        study.run(train_oracle)
+    plain, stacked = (tmp_path / name / "artifacts/oracle" for name in folders)
+    assert (plain / "weights.safetensors").read_bytes() != (stacked / "weights.safetensors").read_bytes(), "stacked"
+    losses = [pd.read_csv(folder / "history.csv") for folder in (plain, stacked)]
+    pd.testing.assert_frame_equal(*losses, rtol=1e-3)
+    for key, value in load_file(plain / "weights.safetensors").items():
+        np.testing.assert_allclose(value, load_file(stacked / "weights.safetensors")[key], rtol=0, atol=2e-3)
 
 
 def test_the_benchmark_sets_both_loops_side_by_side(fresh_toy: LabelledImages) -> None:

@@ -200,7 +200,7 @@ def test_a_cluster_is_asked_for_the_device_that_is_meant(monkeypatch: pytest.Mon
     for gpu, found in ((False, "cpu"), (True, "cuda")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
         assert resolve_device(ComputeConfig(backend="ray")).type == found  # as on this machine
-    assert compute.describe(ComputeConfig(device="cpu", backend="ray"), 6) == {"device": "CPU", "workers": "ray"}
+    assert compute.describe(ComputeConfig(device="cpu", backend="ray"), [{}] * 6) == {"device": "CPU", "workers": "ray"}
 
 
 def test_a_device_is_found_or_refused_by_name() -> None:
