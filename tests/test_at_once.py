@@ -204,6 +204,7 @@ def fixed_places(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "Stream", lambda *_: SimpleNamespace(wait_stream=lambda _: None))
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: SimpleNamespace(wait_stream=lambda _: None))
     monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
     monkeypatch.setattr(capture, "WARM_UPS", 99)
     for module in (gan_training, classifier_training):
         monkeypatch.setattr(module, "captured", capture.Captured)
@@ -256,9 +257,18 @@ def test_a_gan_that_diverges_stops_there_and_the_others_go_on() -> None:
             theirs[number].append(record)
     assert [len(history) for history in theirs] == [4, 1, 4]
     assert not math.isfinite(theirs[1][-1]["generator_loss"])
+    assert values(made[1].discriminator).isnan().any(), "as it was at that record"
     for number in (0, 2):
         assert furthest([ones[number]], [made[number]], [firsts[number]]) < TOLERANCE
         assert histories[number][-1] == pytest.approx(theirs[number][-1], rel=TOLERANCE, abs=TOLERANCE)
+
+
+def test_a_record_unstacks_the_averages_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    unstacked: list[int] = []
+    real_one = Stacked.unstack
+    monkeypatch.setattr(Stacked, "unstack", lambda self, number: (unstacked.append(number), real_one(self, number)))
+    at_once(subsets(), RECIPE)
+    assert sorted(unstacked) == sorted((4 + 2) * [0, 1, 2]), "four records, and both players at the end"
 
 
 def test_networks_that_draw_are_refused() -> None:
