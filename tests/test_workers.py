@@ -132,15 +132,18 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.05)
 
 
-def gone(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+def assert_ended(processes: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    for process in alive:
+        process.kill()
+    assert not alive
 
 
 def test_no_worker_outlives_a_stage_that_was_killed(study: Study) -> None:
     process, children, _ = training(study)
     process.kill()
     process.wait()
-    wait_for(lambda: all(map(gone, children)), 10)
+    assert_ended(children)
 
 
 def test_an_interrupt_of_all_ends_in_one_line(study: Study) -> None:
@@ -151,7 +154,7 @@ def test_an_interrupt_of_all_ends_in_one_line(study: Study) -> None:
         130,
         f"train_gan@{BUDGET}: interrupted; `dvc repro` takes up where it stopped\n",
     )
-    wait_for(lambda: all(map(gone, children)), 10)
+    assert_ended(children)
 
 
 def test_a_worker_that_is_killed_ends_the_stage_in_one_line(study: Study) -> None:
@@ -161,4 +164,4 @@ def test_a_worker_that_is_killed_ends_the_stage_in_one_line(study: Study) -> Non
     assert process.returncode == 2
     assert err.startswith(f"train_gan@{BUDGET}: a worker process was killed, most likely for want of memory; lower ")
     assert err.count("\n") == 1
-    wait_for(lambda: all(map(gone, children)), 10)
+    assert_ended(children)
