@@ -26,15 +26,13 @@ from torch import nn
 from toy_images import bright_corners
 
 from benchmarks.at_once import gan_loops, measured
-from pipeline import capture, compute, transforms
+from pipeline import capture, compute, feed, transforms
 from pipeline.at_once import Many
-from pipeline.batches import to_tensors
 from pipeline.classifier import replicate as classifier_replicate
 from pipeline.classifier import training as classifier_training
 from pipeline.classifier.training import ClassifierConfig, Material, new_classifier
 from pipeline.compute import ComputeConfig, run_replicates
 from pipeline.gan import replicate as gan_replicate
-from pipeline.gan import step as gan_step
 from pipeline.gan import training as gan_training
 from pipeline.gan.networks import dcgan, dense, dense_conv, folded
 from pipeline.gan.recipe import Recipe
@@ -154,11 +152,7 @@ def furthest(ones: Sequence[Gan], others: Sequence[Gan], firsts: Sequence[Gan]) 
 def float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """All in double precision, whose rounding a few steps do not amplify to anything."""
 
-    def to_doubles(images: LabelledImages, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        pixels, labels = to_tensors(images, device)
-        return pixels.double(), labels
-
-    monkeypatch.setattr(gan_step, "to_tensors", to_doubles)
+    monkeypatch.setattr(feed, "to_pixels", lambda bytes_: bytes_.double().div_(127.5).sub_(1))
     monkeypatch.setattr(transforms, "_places", transforms._places.__wrapped__)
     torch.set_default_dtype(torch.float64)
     try:
