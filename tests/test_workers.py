@@ -38,6 +38,7 @@ if __name__ == "__main__":
 
 import json, os, signal, time
 
+import psutil
 import threadpoolctl
 from pipeline.compute import ComputeConfig, in_workers
 
@@ -49,7 +50,8 @@ def look(_):
     loaded = [name for name in ("wave", "imblearn.over_sampling") if name in sys.modules]
     threads = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()] + [torch.get_num_threads()]
     ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    return os.getpid(), os.getppid(), loaded, threads, ignored
+    server = psutil.Process(os.getppid())
+    return os.getpid(), (server.pid, server.num_threads()), loaded, threads, ignored
 
 
 if __name__ == "__main__":
@@ -66,8 +68,8 @@ def test_workers_have_loaded_what_the_stage_imports_and_have_one_thread(tmp_path
     stage, looks, kept = json.loads(done.stdout)
     assert kept == [None, True], "of the stage itself nothing is changed"
     assert len({look[0] for look in looks}) == 2
-    (server,) = {look[1] for look in looks}
-    assert server != stage
+    ((server, forked),) = {tuple(look[1]) for look in looks}
+    assert server != stage and forked == 1, "a process with threads cannot be forked safely"
     for _, _, loaded, threads, ignored in looks:
         assert loaded == ["wave", "imblearn.over_sampling"]
         assert set(threads) == {1} and len(threads) > 1
