@@ -95,6 +95,7 @@ def main() -> None:
         parser.error(f"{arguments.study}: no artifacts there; run `dvc repro` first")
     budget = YAML(typ="safe").load(arguments.study / "params.yaml")["study"]["budgets"][0]
     print(machine(), flush=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the stage that runs is ended, too
     seconds: dict[str, list[float]] = {stage: [] for stage in arguments.stages}
     with tempfile.TemporaryDirectory() as folder:
         root = scratch(arguments.study, Path(folder))
