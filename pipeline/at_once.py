@@ -17,17 +17,16 @@ class Many(NamedTuple):
     alike: Callable[[Mapping[str, Any]], Hashable]
 
 
-def jobs_to_groups(jobs: Sequence[Mapping[str, Any]], many: Many, at_once: int, label: str) -> list[list[int]]:
-    """Numbers of the jobs of each group, at most `at_once`; a line under `label` says if some cannot be stacked.
+def jobs_to_groups(jobs: Sequence[Mapping[str, Any]], many: Many, at_once: int) -> list[list[int]]:
+    """Numbers of the jobs of each group, at most `at_once`; those that cannot be stacked come first, one by one.
 
-    The groups are the same whatever is finished already, and wherever they run.
+    Groups are made of all jobs, wherever they run. Of a group some of whose jobs are finished already, those that are
+    missing are stacked, and so are rounded otherwise than the whole group would have been.
     """
     by_kind: dict[Hashable, list[int]] = {}
     for number, job in enumerate(jobs):
         by_kind.setdefault(many.alike(job), []).append(number)
     alone = by_kind.pop(None, [])
-    if alone:
-        print(f"{label}: {len(alone)} of {len(jobs)} trainings cannot be stacked; one by one", flush=True)
     return [[number] for number in alone] + [
         numbers[first : first + at_once] for numbers in by_kind.values() for first in range(0, len(numbers), at_once)
     ]

@@ -9,6 +9,7 @@ what it returns needs no gradient. **Unmeasured and untried: no GPU was at hand.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,6 +36,8 @@ class Captured:
         self.step, self.device = step, device
         self.graphs: dict[tuple[bool, ...], _Graph] = {}
         self.stream = torch.cuda.Stream(device)
+        # One for all graphs: they run one after another, what they return is copied, and what lasts lies elsewhere.
+        self.pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, tensors: Sequence[Tensor | None], numbers: Sequence[float], *flags: bool) -> tuple[Tensor, ...]:
         if flags not in self.graphs:
@@ -53,7 +56,7 @@ class Captured:
             return outputs
         if graph.graph is None:
             try:
-                graph.capture(self.step, self.stream, flags)
+                graph.capture(self.step, self.stream, self.pool, flags)
             except RuntimeError as error:
                 if is_out_of_memory(error):
                     raise
@@ -82,10 +85,19 @@ class _Graph:
         for place, number in zip(self.numbers, numbers, strict=True):
             place.fill_(number)
 
-    def capture(self, step: Step, stream: torch.cuda.Stream, flags: tuple[bool, ...]) -> None:
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=stream):  # a memory pool of its own
-            self.outputs = step(self.tensors, self.numbers, *flags)
+    def capture(self, step: Step, stream: torch.cuda.Stream, pool: Any, flags: tuple[bool, ...]) -> None:
+        graph, own = torch.cuda.CUDAGraph(), None
+        try:
+            with torch.cuda.graph(graph, pool=pool, stream=stream):
+                try:
+                    self.outputs = step(self.tensors, self.numbers, *flags)
+                except BaseException as error:
+                    own = error
+                    raise
+        except RuntimeError:
+            if own is None:
+                raise
+            raise own from None  # the end of a capture that the step broke off raises an error of its own over it
         self.graph = graph
 
     def replay(self) -> tuple[Tensor, ...]:

@@ -10,13 +10,18 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import hashlib
+import multiprocessing
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import chain
+from math import ceil
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Literal
 
@@ -86,13 +91,26 @@ def resolve_workers(config: ComputeConfig, jobs: int) -> int:
     return min(jobs, config.workers or joblib.cpu_count())
 
 
-def describe(config: ComputeConfig, jobs: int) -> dict[str, Any]:
-    """Where `jobs` jobs run, for the record: device by name, processes."""
+def describe(config: ComputeConfig, jobs: Sequence[Mapping[str, Any]], many: Many | None = None) -> dict[str, Any]:
+    """Where `jobs` run, for the record: device by name, processes. many: as in `run_replicates`."""
     device = resolve_device(config)
     if config.backend != "local":
         return {"device": device.type.upper(), "workers": config.backend}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    return {"device": name, "workers": resolve_workers(config, jobs)}
+    return {"device": name, "workers": resolve_workers(config, len(_groups(jobs, many, config)))}
+
+
+def _groups(jobs: Sequence[Mapping[str, Any]], many: Many | None, config: ComputeConfig) -> list[list[int]]:
+    """Numbers of the jobs that one process trains together, or one after another."""
+    if many is None or not (config.at_once > 1 or config.capture):
+        return [[number] for number in range(len(jobs))]
+    return jobs_to_groups(jobs, many, _at_once(config, len(jobs)))
+
+
+def _at_once(config: ComputeConfig, jobs: int) -> int:
+    """Trainings that one process makes at once: as asked, but with several cards no more than give work to each."""
+    several = config.backend == "local" and resolve_device(config).type == "cuda" and torch.cuda.device_count() > 1
+    return min(config.at_once, ceil(jobs / torch.cuda.device_count())) if several else config.at_once
 
 
 def run_replicates(
@@ -116,10 +134,12 @@ def run_replicates(
     memory = joblib.Memory(CACHE, verbose=0)
     kept = memory.cache(_kept, ignore=["obtain"])
     made_by = f"{_code_digest()} {torch.__version__} {device.type} {config.precision}"
-    groups = [[number] for number in range(len(jobs))]
+    groups = _groups(jobs, many, config)
     if many is not None and (config.at_once > 1 or config.capture):
-        groups = jobs_to_groups(jobs, many, config.at_once, label)
-        made_by += f" at_once {config.at_once} capture {config.capture}"
+        made_by += f" at_once {_at_once(config, len(jobs))} capture {config.capture}"  # other groups round otherwise
+        alone = sum(many.alike(job) is None for job in jobs)
+        if alone:
+            print(f"{label}: {alone} of {len(jobs)} trainings cannot be stacked; one by one", flush=True)
     keys = [(function, dict(job), device.type, made_by) for job in jobs]
     results: dict[int, Result] = {}
     for number, key in enumerate(keys):
@@ -187,16 +207,33 @@ def _compute_all(
                 yield from finished
 
 
+def in_workers(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], config: ComputeConfig) -> list[Any]:
+    """`function(*each)` for each of `arguments`, in order, in the processes of this machine that replicates run in, if
+    these are several; here otherwise. For what takes seconds to import, and no worker waits for.
+    """
+    workers = resolve_workers(config, len(arguments))
+    if config.backend != "local" or workers < 2:
+        return [function(*each) for each in arguments]
+    parallel = joblib.Parallel(**_processes(config, workers))
+    return list(parallel(joblib.delayed(function)(*each) for each in arguments))
+
+
 def _processes(config: ComputeConfig, workers: int) -> dict[str, Any]:
     """Options of joblib.Parallel for processes of this machine, each with a GPU of its own if they are to use one."""
-    # Arrays travel as they are, not memory-mapped, as on a cluster.
-    options: dict[str, Any] = {"n_jobs": workers, "backend": "loky", "max_nbytes": None}
-    if config.device == "cuda":
+    devices = None
+    if resolve_device(config).type == "cuda":
         devices = joblib.externals.loky.backend.get_context().SimpleQueue()
         for number in range(workers):
             devices.put(number)
-        options |= {"initializer": _take_device, "initargs": (devices,)}
-    return options
+    # Arrays travel as they are, not memory-mapped, as on a cluster.
+    options: dict[str, Any] = {"n_jobs": workers, "backend": "loky", "max_nbytes": None}
+    return options | {"initializer": _begin_worker, "initargs": (devices,)}
+
+
+def _begin_worker(devices: Any) -> None:
+    _die_with_parent()
+    if devices is not None:
+        _take_device(devices)
 
 
 def _take_device(devices: Any) -> None:
@@ -220,8 +257,6 @@ def _compute(
     with ExitStack() as stack:
         if sent_by is not None:
             stack.enter_context(worker(sent_by))
-        elif isinstance(reports[numbers[0]], Elsewhere):
-            _die_with_parent()
         device = resolve_device(config)
         if device.type == "cpu":
             torch.set_num_threads(1)
@@ -253,6 +288,14 @@ def _code_digest() -> str:
 
 def _die_with_parent() -> None:
     """A worker must not outlive a stage that was killed outright (Linux; elsewhere it ends after its replicate)."""
-    if sys.platform == "linux":
+    parent = multiprocessing.parent_process()
+    if parent is not None:  # a fork of a server (pipeline/workers.py), which lives as long as its forks do
+        threading.Thread(target=_die_after, args=(parent.sentinel,), daemon=True).start()
+    elif sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def _die_after(sentinel: int) -> None:
+    wait([sentinel])
+    os.kill(os.getpid(), signal.SIGKILL)

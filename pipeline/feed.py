@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.batches import to_pixels
 from pipeline.transforms import Distortion, distort
 
 GATHERED = 16  # batches that are gathered and distorted together, which costs less than one by one
@@ -22,13 +23,14 @@ def gather(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of pixels (N, C, H, W) in [-1, 1] and targets on `device`, each image under its own distortion.
 
-    parts: pixels (M, C, H, W) and targets of a set (labels (M,) or probabilities (M, K)), with the indices (steps, n)
-    of its images in each batch; the sets' places in a batch follow one another.
+    parts: pixels (M, C, H, W), still uint8, and targets of a set (labels (M,) or probabilities (M, K)), with the
+    indices (steps, n) of its images in each batch; the sets' places in a batch follow one another.
     """
     sets = [(pixels, targets, torch.from_numpy(places).to(device)) for pixels, targets, places in parts]
     for first in range(0, len(sets[0][2]), GATHERED):
         rows = slice(first, first + GATHERED)
-        images = torch.cat([pixels[places[rows]] for pixels, _, places in sets], 1)  # (GATHERED, N, C, H, W)
+        chosen = torch.cat([pixels[places[rows]] for pixels, _, places in sets], 1)  # (GATHERED, N, C, H, W)
+        images = to_pixels(chosen)
         targets = torch.cat([targets[places[rows]] for _, targets, places in sets], 1)
         if distortion is not None:
             images = distort(images.flatten(0, 1), distortion, draws).view_as(images)

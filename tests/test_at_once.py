@@ -27,21 +27,20 @@ from toy_images import bright_corners
 
 from benchmarks.at_once import gan_loops, measured, measured_processes, to_row
 from benchmarks.loops import GanTask, our_gan
-from pipeline import capture, compute, transforms
+from pipeline import capture, compute, feed, transforms
 from pipeline.at_once import Many
-from pipeline.batches import to_tensors
 from pipeline.classifier import replicate as classifier_replicate
 from pipeline.classifier import training as classifier_training
 from pipeline.classifier.training import ClassifierConfig, Material, new_classifier
 from pipeline.compute import ComputeConfig, run_replicates
 from pipeline.gan import replicate as gan_replicate
-from pipeline.gan import step as gan_step
 from pipeline.gan import training as gan_training
 from pipeline.gan.networks import dcgan, dense, dense_conv, folded
 from pipeline.gan.recipe import Recipe
 from pipeline.gan.training import Gan, new_gan
 from pipeline.images import LabelledImages
 from pipeline.stacked import Stacked
+from pipeline.stages.train_oracle import train_oracle
 from pipeline.transforms import Distortion
 
 CPU = torch.device("cpu")
@@ -154,11 +153,7 @@ def furthest(ones: Sequence[Gan], others: Sequence[Gan], firsts: Sequence[Gan]) 
 def float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """All in double precision, whose rounding a few steps do not amplify to anything."""
 
-    def to_doubles(images: LabelledImages, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        pixels, labels = to_tensors(images, device)
-        return pixels.double(), labels
-
-    monkeypatch.setattr(gan_step, "to_tensors", to_doubles)
+    monkeypatch.setattr(feed, "to_pixels", lambda bytes_: bytes_.double().div_(127.5).sub_(1))
     monkeypatch.setattr(transforms, "_places", transforms._places.__wrapped__)
     torch.set_default_dtype(torch.float64)
     try:
@@ -204,6 +199,7 @@ def fixed_places(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "Stream", lambda *_: SimpleNamespace(wait_stream=lambda _: None))
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: SimpleNamespace(wait_stream=lambda _: None))
     monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
     monkeypatch.setattr(capture, "WARM_UPS", 99)
     for module in (gan_training, classifier_training):
         monkeypatch.setattr(module, "captured", capture.Captured)
@@ -256,9 +252,18 @@ def test_a_gan_that_diverges_stops_there_and_the_others_go_on() -> None:
             theirs[number].append(record)
     assert [len(history) for history in theirs] == [4, 1, 4]
     assert not math.isfinite(theirs[1][-1]["generator_loss"])
+    assert values(made[1].discriminator).isnan().any(), "as it was at that record"
     for number in (0, 2):
         assert furthest([ones[number]], [made[number]], [firsts[number]]) < TOLERANCE
         assert histories[number][-1] == pytest.approx(theirs[number][-1], rel=TOLERANCE, abs=TOLERANCE)
+
+
+def test_a_record_unstacks_the_averages_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    unstacked: list[int] = []
+    real_one = Stacked.unstack
+    monkeypatch.setattr(Stacked, "unstack", lambda self, number: (unstacked.append(number), real_one(self, number)))
+    at_once(subsets(), RECIPE)
+    assert sorted(unstacked) == sorted((4 + 2) * [0, 1, 2]), "four records, and both players at the end"
 
 
 def test_networks_that_draw_are_refused() -> None:
@@ -414,6 +419,41 @@ def test_a_group_that_does_not_fit_is_halved(cache: Path, capsys: pytest.Capture
     assert "out of memory with 6 replicates at once; going on with 3\n" in capsys.readouterr().out
 
 
+def test_a_group_leaves_work_for_every_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [{"number": number, "kind": "a"} for number in range(10)]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for cards, at_once, sizes in (
+        (1, 40, [10]),
+        (4, 40, [3, 3, 3, 1]),
+        (4, 2, [2, 2, 2, 2, 2]),
+        (16, 40, [1] * 10),
+    ):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda cards=cards: cards)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a card")
+        where = ComputeConfig(at_once=at_once, precision="float32")
+        assert [len(group) for group in compute._groups(jobs, MANY, where)] == sizes
+        assert compute.describe(where, jobs, MANY) == {"device": "a card", "workers": min(cards, len(sizes))}
+        on_a_cluster = dataclasses.replace(where, backend="ray", device="cuda")  # whose cards nobody here has counted
+        assert [len(group) for group in compute._groups(jobs, MANY, on_a_cluster)] == (
+            [10] if at_once == 40 else [2] * 5
+        )
+
+
+def test_smaller_groups_are_kept_apart(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("aaaa", at_once=4)
+    monkeypatch.setattr(compute, "_at_once", lambda config, jobs: min(config.at_once, 2))
+    assert run("aaaa", at_once=4)[0] == [[0, 1], [2, 3]]
+    assert run("aaaa", at_once=4)[0] == []
+
+
+def test_the_record_counts_the_processes_that_groups_need() -> None:
+    jobs = [{"number": number, "kind": "a"} for number in range(6)]
+    where = ComputeConfig(device="cpu", workers=4)
+    assert compute.describe(where, jobs, MANY)["workers"] == 4
+    assert compute.describe(dataclasses.replace(where, at_once=3), jobs, MANY)["workers"] == 2
+    assert compute.describe(dataclasses.replace(where, at_once=3), jobs)["workers"] == 4
+
+
 def test_groups_run_side_by_side_as_replicates_do(cache: Path) -> None:
     jobs = [{"number": number, "kind": "a"} for number in range(4)]
     where = ComputeConfig(device="cpu", workers=2, at_once=2)
@@ -441,6 +481,13 @@ def test_a_study_at_once_is_the_same_study(tmp_path: Path, monkeypatch: pytest.M
     one, many = (tmp_path / name / "artifacts" for name in folders)
     weights = sorted(path.relative_to(one) for path in one.glob("gan/*/*.safetensors"))
     assert len(weights) == 2 * REPLICATES
+    teachers = sorted(path.relative_to(one) for path in one.glob("teacher/*/*.safetensors"))
+    assert len(teachers) == REPLICATES
+    for path in teachers:
+        mine, theirs = load_file(one / path), load_file(many / path)
+        for key, value in mine.items():
+            np.testing.assert_allclose(value, theirs[key], rtol=0, atol=2e-3)
+    assert any((one / path).read_bytes() != (many / path).read_bytes() for path in teachers), "they were stacked"
     for path in weights:
         mine, theirs = load_file(one / path), load_file(many / path)
         for key, value in mine.items():
@@ -452,6 +499,22 @@ def test_a_study_at_once_is_the_same_study(tmp_path: Path, monkeypatch: pytest.M
         seen = [(folder / kind / str(BUDGET) / "inputs.json").read_text() for folder in (one, many)]
         if kind == "baseline":  # the other saw digits that a generator drew
             assert seen[0] == seen[1]
+
+
+def test_an_oracle_fit_for_capture_is_that_of_the_plain_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = {"plain": {}, "capture": {"capture": True}}
+    for name, options in folders.items():
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        study = Study(tmp_path / name, compute={"device": "cpu", "workers": 1, **options})
+        study.data(bright_corners(30, seed=0), bright_corners(10, seed=1))
+        study.run(train_oracle)
+    plain, stacked = (tmp_path / name / "artifacts/oracle" for name in folders)
+    assert (plain / "weights.safetensors").read_bytes() != (stacked / "weights.safetensors").read_bytes(), "stacked"
+    losses = [pd.read_csv(folder / "history.csv") for folder in (plain, stacked)]
+    pd.testing.assert_frame_equal(*losses, rtol=1e-3)
+    for key, value in load_file(plain / "weights.safetensors").items():
+        np.testing.assert_allclose(value, load_file(stacked / "weights.safetensors")[key], rtol=0, atol=2e-3)
 
 
 def test_the_benchmark_sets_the_loops_side_by_side(fresh_toy: LabelledImages) -> None:

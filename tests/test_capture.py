@@ -38,11 +38,18 @@ class Graph:
             do()
 
 
+POOLS: list[object] = []  # of each capture
+
+
 @contextmanager
-def graph(captured: Graph, stream: Stream) -> Iterator[None]:
+def graph(captured: Graph, pool: object, stream: Stream) -> Iterator[None]:
+    """As torch's, the end of a capture that was broken off raises an error of its own."""
     Graph.capturing = captured
+    POOLS.append(pool)
     try:
         yield
+    except BaseException:
+        raise RuntimeError("CUDA error: operation failed due to a previous error during capture")  # noqa: B904
     finally:
         Graph.capturing = None
 
@@ -54,6 +61,8 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
     monkeypatch.setattr(torch.cuda, "graph", graph)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
+    POOLS.clear()
 
 
 class Sum:
@@ -62,7 +71,7 @@ class Sum:
     seen: of its calls, whether they were captured. refuse: raised by a capture, from inside the step.
     """
 
-    def __init__(self, refuse: Exception | None = None) -> None:
+    def __init__(self, refuse: BaseException | None = None) -> None:
         self.total, self.seen, self.refuse = torch.zeros(2), list[bool](), refuse
 
     def __call__(self, tensors: tuple[Tensor, None], numbers: tuple[Any], twice: bool) -> tuple[Tensor]:
@@ -115,8 +124,21 @@ def test_a_capture_that_fails_is_one_line_and_the_training_goes_on(
 
 def test_want_of_memory_is_not_a_capture_that_failed() -> None:
     step = Captured(Sum(torch.OutOfMemoryError("CUDA out of memory")), CPU)
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(torch.OutOfMemoryError, match=r"^CUDA out of memory$"):
         totals(step)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("a mistake of ours")])
+def test_what_is_no_failure_of_the_capture_is_not_taken_for_one(error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        totals(Captured(Sum(error), CPU))
+
+
+def test_all_graphs_of_a_training_share_their_memory() -> None:
+    totals(Captured(Sum(), CPU))
+    totals(Captured(Sum(), CPU))
+    assert len(POOLS) == 4
+    assert POOLS[0] is POOLS[1] and POOLS[2] is POOLS[3] and POOLS[0] is not POOLS[2]
 
 
 def test_on_a_cpu_the_step_is_itself() -> None:

@@ -8,11 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline import feed
+from pipeline.batches import to_pixels
 from pipeline.chunks import in_chunks
+from pipeline.classifier import replicate
 from pipeline.classifier.network import Classifier, images_to_features, images_to_logits
+from pipeline.classifier.training import ClassifierConfig, Material
 from pipeline.gan import sampling
-from pipeline.gan.networks.registry import new_generator
+from pipeline.gan.networks.registry import new_discriminator, new_generator
 from pipeline.gan.recipe import load_recipe
+from pipeline.gan.scoring import images_to_scores
+from pipeline.images import LabelledImages
 
 
 class Small:
@@ -102,6 +108,44 @@ def test_a_generator_that_does_not_fit_draws_the_same(
     parts = sampling.class_balanced(generator, tuple("0123456789"), 30, seed=3)
     assert np.abs(parts.pixels.astype(int) - whole.pixels).max() <= 1  # another chunk may round otherwise
     assert "going on with 62" in capsys.readouterr().out
+
+
+def test_a_discriminator_that_does_not_fit_scores_the_same(
+    digits: LabelledImages, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    discriminator = new_discriminator((1, 28, 28), 10, load_recipe("relativistic").networks).eval()
+    whole = images_to_scores(discriminator, digits)
+    assert whole.shape == (200,) and len(set(whole.tolist())) > 100
+    forward = type(discriminator).forward
+
+    def hungry(self: torch.nn.Module, images: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+        if len(images) > 70:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, images, *others)
+
+    monkeypatch.setattr(type(discriminator), "forward", hungry)
+    np.testing.assert_allclose(images_to_scores(discriminator, digits), whole, atol=1e-5)
+    assert "going on with 50" in capsys.readouterr().out
+
+
+def test_a_training_turns_its_images_into_numbers_a_few_batches_at_a_time(
+    digits: LabelledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sets stay uint8, a quarter of the memory, and so do the test images until they are predicted."""
+    turned: list[int] = []
+
+    def counted(bytes_: torch.Tensor) -> torch.Tensor:
+        assert bytes_.dtype == torch.uint8
+        turned.append(bytes_.shape[:-3].numel())
+        return to_pixels(bytes_)
+
+    for module in (feed, replicate):
+        monkeypatch.setattr(module, "to_pixels", counted)
+    monkeypatch.setattr(replicate, "CHUNK", 150)
+    config = ClassifierConfig(4, 20, 4, 0.01, 0.0, 0.0, 0.0)
+    where = torch.device("cpu")
+    replicate.train_replicate(Material(digits, None, None), digits.pixels, config, 1, where, lambda _: None)
+    assert turned == [feed.GATHERED * 4, 4 * 4, 150, 50]
 
 
 def test_nothing_is_one_empty_slice() -> None:

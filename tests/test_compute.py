@@ -179,7 +179,7 @@ def test_several_gpus_have_a_process_each(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     assert [resolve_workers(ComputeConfig(workers=1), jobs) for jobs in (1, 2, 3, 10)] == [1, 2, 3, 3]
-    monkeypatch.setattr(compute, "_take_device", remember_device)  # torch's refuses without a GPU
+    monkeypatch.setattr(compute, "_begin_worker", remember_device)  # torch's refuses without a GPU
     there = compute._processes(ComputeConfig(device="cuda"), 2)
     pairs = joblib.Parallel(**there)(joblib.delayed(process_and_device)(0.2) for _ in range(8))
     assert sorted(set(pairs)) == sorted(dict(pairs).items()), "a process has one device"
@@ -200,7 +200,7 @@ def test_a_cluster_is_asked_for_the_device_that_is_meant(monkeypatch: pytest.Mon
     for gpu, found in ((False, "cpu"), (True, "cuda")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
         assert resolve_device(ComputeConfig(backend="ray")).type == found  # as on this machine
-    assert compute.describe(ComputeConfig(device="cpu", backend="ray"), 6) == {"device": "CPU", "workers": "ray"}
+    assert compute.describe(ComputeConfig(device="cpu", backend="ray"), [{}] * 6) == {"device": "CPU", "workers": "ray"}
 
 
 def test_a_device_is_found_or_refused_by_name() -> None:

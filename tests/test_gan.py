@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -601,3 +603,20 @@ class TestReplicate:
         monitor = training.Monitor(generator, 3, derive(3, "monitor"))
         drawn = monitor.images().reshape(result["monitored"].shape).astype(int)
         assert np.abs(drawn - result["monitored"].astype(int)).max() <= 1
+
+
+def test_training_the_default_gan_brings_no_algebra_along(root: Path) -> None:
+    """Nor torch's compiler: every process would wait for their import before its first step."""
+    code = """
+import sys
+import numpy as np, torch
+from pipeline.gan.recipe import load_recipe
+from pipeline.gan.replicate import train_replicate
+from pipeline.images import LabelledImages
+pixels = np.random.default_rng(0).integers(0, 256, (8, 1, 28, 28), np.uint8)
+real = LabelledImages(pixels, np.arange(8) % 2, ("a", "b"))
+train_replicate(real, load_recipe("relativistic"), 2, 5, torch.device("cpu"), lambda record: None)
+print([name for name in ("sympy", "torch._dynamo") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr

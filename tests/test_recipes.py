@@ -283,7 +283,8 @@ class TestTraining:
         next(train(gan, toy, chosen, 10, seed, every=1))
 
         batches = labels_to_batches(toy.labels, 10, 4, derive(seed, "batches"))
-        reals, labels = next(gather([(*to_tensors(toy, CPU), batches)], None, torch.Generator(), CPU))
+        sets = [(torch.tensor(toy.pixels), torch.tensor(toy.labels), batches)]
+        reals, labels = next(gather(sets, None, torch.Generator(), CPU))
         draws = torch.Generator().manual_seed(derive(seed, "noise"))
         functions, weights = LOSSES[loss], list(copy.discriminator.parameters())
         with torch.no_grad():

@@ -16,7 +16,7 @@ from pipeline.files import read_json
 from pipeline.images import load_arrays, save_arrays
 from pipeline.provenance import images_to_digest
 from pipeline.split import load_pseudo_labels, load_split
-from pipeline.stages import split, train_teacher
+from pipeline.stages import split, train_baseline, train_teacher
 from pipeline.subsets import draw_subsets, noisy_labels
 
 IMAGES, TEST = bright_corners(40, seed=3), bright_corners(6, seed=4)
@@ -137,3 +137,15 @@ def test_noise_replaces_a_share_of_each_class_by_other_classes(share: float) -> 
     assert [int(wrong[labels == k].sum()) for k in range(4)] == [round(50 * share)] * 4
     assert set(noisy.tolist()) <= {0, 1, 2, 3}
     assert share == 0 or {*noisy[wrong & (labels == 0)].tolist()} == {1, 2, 3}
+
+
+@pytest.mark.parametrize("share", [0.04, 0.96])
+def test_a_share_that_rounds_to_no_image_is_refused_though_nobody_checked(tmp_path: Path, share: float) -> None:
+    variants = {"baseline": [{"name": "odd", "of": "real+copies", "share": share}], "generated": []}
+    study = Study(tmp_path, variants=variants)
+    study.data(IMAGES, TEST)
+    study.run(split.split, train_teacher.train_teacher)
+    line = rf"^odd: {share} of a batch of 12 leaves no synthetic or no real image$"
+    with pytest.raises(InputError, match=line):
+        study.run(train_baseline.train_baseline)
+    assert not Path("artifacts/baseline").exists()

@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from pipeline.batches import to_tensors
+from pipeline.batches import to_pixels
+from pipeline.chunks import in_chunks
 from pipeline.classifier.network import Classifier, images_to_logits
 from pipeline.classifier.training import ClassifierConfig, Material, new_classifier, train, train_many
-from pipeline.images import LabelledImages
 from pipeline.seeds import derive
 from pipeline.weights import network_to_arrays
+
+CHUNK = 1000  # test images at a time
 
 
 def train_replicate(
@@ -33,7 +36,7 @@ def train_replicate(
     for record in train(network, material, config, seed):
         report(record)
         history.append(record)
-    return _result(network, material, test_pixels, history, device)
+    return _result(network, test_pixels, history, device)
 
 
 def train_replicates(
@@ -55,7 +58,7 @@ def train_replicates(
             report(record)
             history.append(record)
     return [
-        _result(network, job["material"], job["test_pixels"], history, device)
+        _result(network, job["test_pixels"], history, device)
         for network, job, history in zip(networks, jobs, histories, strict=True)
     ]
 
@@ -68,12 +71,12 @@ def alike(job: Mapping[str, Any]) -> Hashable:
 
 def _result(
     network: Classifier,
-    material: Material,
     test_pixels: np.ndarray,  # type: ignore[type-arg]
     history: list[dict[str, float]],
     device: torch.device,
 ) -> dict[str, Any]:
-    unlabelled = LabelledImages(test_pixels, np.zeros(len(test_pixels), np.int64), material.sample.classes)
-    pixels, _ = to_tensors(unlabelled, device)
-    predictions = images_to_logits(network, pixels).argmax(1).cpu().numpy().astype(np.uint16)
+    def read(part: slice) -> Tensor:
+        return images_to_logits(network, to_pixels(torch.tensor(test_pixels[part], device=device))).argmax(1).cpu()
+
+    predictions = torch.cat([*in_chunks(read, len(test_pixels), CHUNK)]).numpy().astype(np.uint16)
     return {"predictions": predictions, "history": history, "weights": network_to_arrays(network)}

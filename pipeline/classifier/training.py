@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from pipeline.adam import Adam
-from pipeline.batches import labels_to_batches, to_tensors
+from pipeline.batches import labels_to_batches
 from pipeline.capture import Step, captured
 from pipeline.classifier.network import Classifier, dropout_draw, uniform_to_mask
 from pipeline.config import require
@@ -226,7 +226,7 @@ def material_to_batches(
         later = ("phase", phase) if phase else ()
         parts = []
         for number, (images, count) in enumerate(shares):
-            pixels, targets = to_tensors(images, device)
+            pixels, targets = torch.tensor(images.pixels, device=device), torch.tensor(images.labels, device=device)
             if material.targets is not None:
                 targets = F.one_hot(targets, len(images.classes)).float()
                 if images is material.synthetic:

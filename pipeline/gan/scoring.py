@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pipeline.batches import to_tensors
+from pipeline.chunks import in_chunks
 from pipeline.gan.networks.layers import Discriminator
 from pipeline.gan.networks.registry import mapping_to_networks, new_discriminator
 from pipeline.images import LabelledImages
@@ -32,8 +34,12 @@ def load_discriminator(config: Mapping[str, Any], path: Path) -> Discriminator:
 
 @torch.no_grad()
 def images_to_scores(discriminator: Discriminator, images: LabelledImages) -> NDArray[np.float32]:
-    """(N,), higher for what looks real and of its label; without dropout and noise."""
-    pixels, labels = to_tensors(images, torch.device("cpu"))
-    parts = zip(pixels.split(CHUNK), labels.split(CHUNK), strict=True)
-    scores: NDArray[np.float32] = torch.cat([discriminator(part, classes) for part, classes in parts]).numpy()
+    """(N,), higher for what looks real and of its label; without dropout and noise. Fewer at a time where memory runs
+    out.
+    """
+
+    def read(part: slice) -> Tensor:
+        return discriminator(*to_tensors(images.subset(np.arange(part.start, part.stop)), torch.device("cpu")))
+
+    scores: NDArray[np.float32] = torch.cat([*in_chunks(read, len(images), CHUNK)]).numpy()
     return scores

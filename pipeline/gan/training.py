@@ -103,9 +103,9 @@ def train_many(
     """`train` of several GANs at once, with the same draws; at each record yield those of the GANs that go on, by their
     number.
 
-    Weights are stacked, and rounded otherwise than one by one; `gans` have them at each record. A GAN with a value that
-    is not finite stays as it was at that record, which is its last; the others go on. capture: steps as CUDA graphs, on
-    a GPU. Networks that draw random numbers cannot be stacked.
+    Weights are stacked, and rounded otherwise than one by one; averages have theirs at each record, the players at
+    their GAN's last. A GAN with a value that is not finite stays as it was at that record, which is its last; the
+    others go on. capture: steps as CUDA graphs, on a GPU. Networks that draw random numbers cannot be stacked.
     """
     if recipe.networks.draws:
         raise ValueError(f"networks {recipe.networks.name} draw random numbers: train them one by one")
@@ -135,10 +135,12 @@ def train_many(
         each, shares = means.T.tolist(), accuracies.tolist()
         records = {}
         for number in going:
-            for networks in (generators, discriminators, averages):
-                networks.unstack(number)
+            averages.unstack(number)  # what the monitor looks at
             epoch = step * recipe.batch_size / len(reals[number])
             records[number] = _record(step, each[number], shares[number], monitors[number], epoch)
+            if step == steps or not _finite(records[number]):
+                generators.unstack(number)
+                discriminators.unstack(number)
         yield records
         going = [number for number in going if _finite(records[number])]
         if not going:

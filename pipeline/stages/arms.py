@@ -15,6 +15,7 @@ from pipeline.classifier.arms import Arm, ArmsConfig
 from pipeline.classifier.replicate import alike, train_replicate, train_replicates
 from pipeline.classifier.training import ClassifierConfig, Material
 from pipeline.compute import ComputeConfig, describe, milliseconds_per_step, run_replicates
+from pipeline.errors import InputError
 from pipeline.images import LabelledImages, load_arrays, save_arrays
 from pipeline.memory import within_memory
 from pipeline.seeds import derive
@@ -35,13 +36,17 @@ def train_arms(
     """Train each of `arms` on each subset; write predictions (R, T) by arm, what each arm was, and training histories.
 
     reals: as `load_reals` gives them. synthetic: the synthetic set of an arm and a replicate. kind: the folder of the
-    artifacts.
+    artifacts. Raises InputError where a share of a batch rounds to no image.
     """
     test_pixels = load_arrays(Path("artifacts/data/test_images.npz"))["pixels"]
     keys = [(arm, replicate) for arm in arms for replicate in range(len(reals[0]))]
     materials = [
         arm_to_material(arm, reals[arm.pseudo][replicate], synthetic(arm, replicate), config) for arm, replicate in keys
     ]
+    for arm, material in zip(arms, materials[:: len(reals[0])], strict=True):
+        size, share = classifier.batch_size, material.synthetic_share
+        if any(count == 0 for _, count in material.phases(classifier.steps, size)[0][1]):
+            raise InputError(f"{arm.name}: {share} of a batch of {size} leaves no synthetic or no real image")
     jobs = [
         {
             "material": material,
@@ -53,7 +58,7 @@ def train_arms(
         for (_, replicate), material in zip(keys, materials, strict=True)
     ]
     compute, many = stage.compute(ComputeConfig), Many(train_replicates, alike)
-    stage.facts |= describe(compute, len(jobs))
+    stage.facts |= describe(compute, jobs, many)
     with within_memory("lower classifier.batch_size, classifier.width or compute.workers"):
         results = run_replicates(train_replicate, jobs, compute, stage.name, classifier.steps * len(jobs), many)
     stage.facts["milliseconds_per_step"] = milliseconds_per_step(results, classifier.steps)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pipeline import workers  # noqa: F401, first: its server imports while this module does
+
+# isort: split
 from pipeline.classifier.arms import GAN_ARMS, Arm, ArmsConfig, to_variants, with_variants
 from pipeline.classifier.training import ClassifierConfig
 from pipeline.stages.arms import Synthetic, train_arms

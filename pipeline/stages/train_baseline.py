@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pipeline import workers  # noqa: F401, first: its server imports while this module does
+
+# isort: split
 from pipeline.classifier.arms import (
     BASELINE_ARMS,
     Arm,
@@ -12,6 +15,7 @@ from pipeline.classifier.arms import (
     with_variants,
 )
 from pipeline.classifier.training import ClassifierConfig
+from pipeline.compute import ComputeConfig, in_workers
 from pipeline.seeds import derive
 from pipeline.stages.arms import Synthetic, train_arms
 from pipeline.stages.reals import load_reals
@@ -23,14 +27,23 @@ def train_baseline(stage: Stage) -> None:
     arms = with_variants(BASELINE_ARMS, to_variants({"baseline": stage.value("variants.baseline")}).baseline)
     reals = load_reals(stage)
 
+    def own_seed(arm: Arm, replicate: int) -> int:
+        return derive(seed, arm.of or arm.name, stage.budget or 0, replicate)  # a variant has the set that it varies
+
+    between = [(arm, r) for arm in arms if arm.synthetic == "interpolated" for r in range(len(reals[0]))]
+    made = in_workers(
+        interpolated,
+        [(reals[0][r], arm.per_class or config.interpolated_per_class, own_seed(arm, r)) for arm, r in between],
+        stage.compute(ComputeConfig),
+    )
+    lines = dict(zip(between, made, strict=True))
+
     def synthetic(arm: Arm, replicate: int) -> Synthetic:
-        # A variant has the set of the arm that it varies.
-        real, own_seed = reals[0][replicate], derive(seed, arm.of or arm.name, stage.budget or 0, replicate)
         if arm.synthetic == "copies":
-            return affine_copies(real, arm.per_class or config.copies_per_class, config.classical, own_seed), None
-        if arm.synthetic == "interpolated":
-            return interpolated(real, arm.per_class or config.interpolated_per_class, own_seed), None
-        return None, None
+            per_class = arm.per_class or config.copies_per_class
+            real = reals[0][replicate]
+            return affine_copies(real, per_class, config.classical, own_seed(arm, replicate)), None
+        return lines.get((arm, replicate)), None
 
     train_arms(stage, arms, reals, synthetic, config, stage.config("classifier", ClassifierConfig), "baseline")
 

@@ -42,7 +42,7 @@ def train_controls(stage: Stage) -> None:
                     jobs.append({**job, "test_pixels": test_pixels, "seed": own_seed})
                     keys.append(f"{model}/{arm}")
     compute = replace(stage.compute(ComputeConfig), device="cpu")
-    stage.facts |= describe(compute, len(jobs)) if jobs else {}
+    stage.facts |= describe(compute, jobs) if jobs else {}
     results = run_replicates(train_control, jobs, compute, stage.name, len(jobs)) if jobs else []
     made: dict[str, list[dict[str, Any]]] = {}
     for key, result in zip(keys, results, strict=True):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pipeline import workers  # noqa: F401, first: its server imports while this module does
+
+# isort: split
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -47,7 +50,7 @@ def train_gan(stage: Stage) -> None:
         for replicate, real in enumerate(reals)
     ]
     compute, many = stage.compute(ComputeConfig), Many(train_replicates, alike)
-    stage.facts |= describe(compute, len(jobs))
+    stage.facts |= describe(compute, jobs, many)
     remedy = f"lower batch_size ({recipe.batch_size}) or the networks' widths in conf/gan/{config.recipe}.yaml"
     with within_memory(f"{remedy}, or compute.workers"):
         results = run_replicates(train_replicate, jobs, compute, stage.name, steps * len(jobs), many)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.classifier.replicate import train_replicate
+from pipeline.at_once import Many
+from pipeline.classifier.replicate import alike, train_replicate, train_replicates
 from pipeline.classifier.training import ClassifierConfig, Material
 from pipeline.compute import ComputeConfig, describe, milliseconds_per_step, run_replicates
 from pipeline.images import load, load_arrays, save_arrays
@@ -26,10 +27,10 @@ def train_oracle(stage: Stage) -> None:
         "config": config,
         "seed": derive(stage.value("study.seed"), "oracle"),
     }
-    compute = stage.compute(ComputeConfig)
-    stage.facts |= describe(compute, 1)
+    compute, many = stage.compute(ComputeConfig), Many(train_replicates, alike)
+    stage.facts |= describe(compute, [job], many)
     with within_memory("lower oracle.batch_size, oracle.width or data.image_size"):
-        (result,) = run_replicates(train_replicate, [job], compute, stage.name, config.steps)
+        (result,) = run_replicates(train_replicate, [job], compute, stage.name, config.steps, many)
     stage.facts["milliseconds_per_step"] = milliseconds_per_step([result], config.steps)
     with whole_folder(Path("artifacts/oracle")) as folder:
         save_weights(folder / "weights.safetensors", result["weights"])

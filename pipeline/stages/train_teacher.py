@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.at_once import Many
 from pipeline.classifier.arms import ArmsConfig, to_variants
-from pipeline.classifier.replicate import train_replicate
+from pipeline.classifier.replicate import alike, train_replicate, train_replicates
 from pipeline.classifier.teacher import images_to_probabilities, load_teacher
 from pipeline.classifier.training import ClassifierConfig, Material
 from pipeline.compute import ComputeConfig, describe, milliseconds_per_step, run_replicates
@@ -37,10 +38,10 @@ def train_teacher(stage: Stage) -> None:
     ]
     results = []
     if needed:
-        compute = stage.compute(ComputeConfig)
-        stage.facts |= describe(compute, len(jobs))
+        compute, many = stage.compute(ComputeConfig), Many(train_replicates, alike)
+        stage.facts |= describe(compute, jobs, many)
         with within_memory("lower classifier.batch_size, classifier.width or compute.workers"):
-            results = run_replicates(train_replicate, jobs, compute, stage.name, classifier.steps * len(jobs))
+            results = run_replicates(train_replicate, jobs, compute, stage.name, classifier.steps * len(jobs), many)
         stage.facts["milliseconds_per_step"] = milliseconds_per_step(results, classifier.steps)
     else:
         print(f"{stage.name}: no image is read by a teacher; none is trained")
