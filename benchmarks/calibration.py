@@ -50,7 +50,7 @@ def simulate(count: int, seed: int) -> None:
 def report() -> None:
     """The tables and the picture from the rows."""
     rows, match, families = (pd.read_csv(path) for path in (ROWS, MATCH, FAMILY))
-    write_blocks(PAGE, rows_to_blocks(rows, match, families))
+    write_blocks(PAGE, rows_to_blocks(rows, match, families, read_model()))
     draw_picture(rows, PICTURE)
     own = rows.query("method == 'present' and true_delta == 0").set_index(["scenario", "replicates"])
     print(own[["coverage", "excludes_0", "width", "pooled", "coverage_pooled"]])

@@ -445,7 +445,7 @@ def test_the_committed_page_shows_the_committed_rows(root: Path, monkeypatch: py
     monkeypatch.chdir(root)
     tables = [calibration.pd.read_csv(path) for path in (calibration.ROWS, calibration.MATCH, calibration.FAMILY)]
     page = calibration.PAGE.read_text(encoding="utf-8")
-    for name, block in rows_to_blocks(*tables).items():
+    for name, block in rows_to_blocks(*tables, read_model()).items():
         assert f"<!-- begin {name} -->\n{block}\n<!-- end {name} -->" in page, f"{name}: run `... calibration report`"
 
 
