@@ -40,11 +40,15 @@ class Population:
     rest: Array
     shape: Shape = "normal"
 
-    def pair(self, arm: str, reference: str) -> Population:
-        """The two arms alone, the reference first; components below 0 are taken as 0."""
-        chosen = [self.arms.index(reference), self.arms.index(arm)]
-        block = np.ix_(chosen, chosen)
-        return population((reference, arm), self.accuracy[chosen], *(m[block] for m in self.matrices))
+    def subset(self, arms: Sequence[str]) -> Population:
+        """These arms alone, in this order."""
+        chosen = [self.arms.index(arm) for arm in arms]
+        image, replicate, rest = (matrix[np.ix_(chosen, chosen)] for matrix in self.matrices)
+        return Population(tuple(arms), self.accuracy[chosen], image, replicate, rest)
+
+    def mended(self) -> Population:
+        """Components below 0 taken as 0."""
+        return population(self.arms, self.accuracy, *self.matrices)
 
     @property
     def matrices(self) -> tuple[Array, Array, Array]:
@@ -143,7 +147,7 @@ def moments(correct: NDArray[np.integer]) -> dict[str, Array]:
 
 
 def fit(arms: Sequence[str], known: dict[str, Array]) -> Population:
-    """The population whose `moments` are `known`; components that come out below 0 are left so for `pair` to see."""
+    """The population whose `moments` are `known`; components that come out below 0 are left so."""
     latent = {name: correlations(known["accuracy"], known[name]) for name in ("both", "image", "replicate")}
     np.fill_diagonal(latent["both"], 1)
     rest = latent["both"] - latent["image"] - latent["replicate"]

@@ -11,20 +11,27 @@ import pytest
 from numpy.typing import NDArray
 from scipy import integrate, optimize, stats
 
-from benchmarks import calibration, intervals, twins
-from benchmarks.calibration import bounds_to_row, simulate_studies, write_blocks
+from benchmarks import calibration, intervals, measured, scenarios, twins
+from benchmarks.calibration_page import rows_to_blocks, write_blocks
+from benchmarks.family import EVENTS, FAMILIES, family, squares_to_claims, tables_to_squares
 from benchmarks.intervals import Studies
+from benchmarks.measured import Measured, expected, pool, read_model, tables_to_measured
 from benchmarks.population import Population, Shape, fit, moments, normal_covariance, population, possible, square_root
+from benchmarks.scenarios import CONFIG, bounds_to_row, matched, simulate_studies
 from pipeline.classifier.training import ClassifierConfig
 from pipeline.comparison import (
+    CompareConfig,
+    Contrast,
     MeanSquares,
     Predictions,
     differences_to_interval,
     differences_to_mean_squares,
+    predictions_to_deltas,
 )
 from pipeline.compute import ComputeConfig
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages
+from pipeline.seeds import derive
 from pipeline.stages.stage import read_params
 
 SHAPES: tuple[Shape, ...] = ("normal", "failures", "heavy")
@@ -111,13 +118,104 @@ def test_components_below_0_become_0_and_the_others_stay() -> None:
     assert square_root(mended) @ square_root(mended).T == pytest.approx(mended)
 
 
+# What real studies tell
+
+
+def tables(replicates: int, seed: int = 0) -> dict[str, NDArray[np.int8]]:
+    """Two arms at two budgets, in which replicates and images differ."""
+    arms, rng = two_arms(), np.random.default_rng(seed)
+    found = {}
+    for budget in (5, 7):
+        right = arms.scores(replicates, 4000, rng) > -arms.thresholds([0.85, 0.9])[:, None, None]
+        found |= {f"{arm}@{budget}": table for arm, table in zip(("real", "real+gan"), right, strict=True)}
+    return {name: table.astype(np.int8) for name, table in found.items()}
+
+
+def test_a_study_alone_gives_back_its_own_mean_squares() -> None:
+    right = tables(5)
+    everyone = pool([tables_to_measured(right, 1, "", tell=True)])
+    for budget in (5, 7):
+        real, gan = f"real@{budget}", f"real+gan@{budget}"
+        found, own = (
+            expected(everyone.subset([real, gan]), 5, 4000),
+            differences_to_mean_squares(right[gan] - right[real]),
+        )
+        assert tuple(found) == pytest.approx(tuple(own), rel=0.02)
+
+
+def test_budgets_share_their_images_and_nothing_else() -> None:
+    study = tables_to_measured(tables(5), 1, "", tell=True)
+    for part in (study.replicate, study.rest):
+        assert (part[:2, 2:] == 0).all() and (part[:2, :2] != 0).all() and (part[2:, 2:] != 0).all()
+    assert (study.image != 0).all()
+
+
+def test_what_is_not_told_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, untold = (tables_to_measured(tables(5), seed, "words", tell) for seed, tell in [(1, True), (2, False)])
+    assert untold.accuracy is None and untold.histograms == {}
+    with pytest.raises(InputError, match="no study tells the accuracy of real@5"):
+        pool([untold])
+    assert pool([told, untold]).accuracy == pytest.approx(told.accuracy)
+    assert told.histograms["5"]["reference_wrong"] == np.bincount((1 - tables(5)["real@5"]).sum(axis=0)).tolist()
+
+    monkeypatch.setattr(measured, "MODEL", tmp_path / "model.json")
+    with pytest.raises(InputError, match="no such file"):
+        read_model()
+    for study in (untold, told, told):  # a seed is held once
+        measured.add_to_model(study)
+    again = read_model()
+    assert [study.seed for study in again] == [1, 2]
+    for study, kept in zip((told, untold), again, strict=True):
+        assert kept.image == pytest.approx(study.image, abs=1e-8) and kept.columns == study.columns
+        assert (kept.accuracy is None) == (study.accuracy is None) and kept.histograms == study.histograms
+
+
+def test_studies_count_by_their_replicates_less_one() -> None:
+    one, same = np.ones((1, 1)), np.eye(2)
+    wide = Measured(1, "", 3, 9, ("a@1",), np.array([0.9]), 0.3 * one, 0.6 * one, 0.1 * one)
+    long = Measured(2, "", 9, 9, ("b@1", "a@1"), np.array([0.8, 0.4]), 0.4 * same, 0.1 * same, 0.5 * same)
+    everyone = pool([wide, long])
+    assert everyone.arms == ("a@1", "b@1")
+    assert everyone.accuracy == pytest.approx([(2 * 0.9 + 8 * 0.4) / 10, 0.8])
+    assert everyone.replicate == pytest.approx(np.diag([(2 * 0.6 + 8 * 0.1) / 10, 0.1]))
+    assert pool([wide, long], only=1).arms == ("a@1",)
+    with pytest.raises(InputError, match="no study of seed 3"):
+        pool([wide, long], only=3)
+
+
+def test_estimate_reads_a_study_from_disk(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("docs").mkdir()
+    Path("params.yaml").write_text("study: {seed: 9, budgets: [5, 7], replicates: 5}\n")
+    right = tables(5)
+    Path("artifacts/data").mkdir(parents=True)
+    labels = np.random.default_rng(0).integers(0, 2, 4000)
+    np.savez("artifacts/data/test_labels.npz", labels=labels)
+    for budget in (5, 7):
+        for kind, arm in (("baseline", "real"), ("augmented", "real+gan")):
+            folder = Path(f"artifacts/{kind}/{budget}")
+            folder.mkdir(parents=True)
+            np.savez(folder / "predictions.npz", **{arm: np.where(right[f"{arm}@{budget}"] == 1, labels, 1 - labels)})
+    monkeypatch.setattr("sys.argv", ["calibration", "estimate", "--correlations-alone", "--words", "small"])
+    calibration.main()
+    assert "seed 9, 4 columns, 5 replicates" in capsys.readouterr().out
+    (study,) = read_model()
+    assert (study.words, study.accuracy, study.images) == ("small", None, 4000)
+    assert study.image == pytest.approx(tables_to_measured(right, 9, "", tell=True).image, abs=1e-7)
+    monkeypatch.setattr("sys.argv", ["calibration", "estimate", "--budgets", "7"])
+    calibration.main()
+    assert read_model()[0].columns == ("real@7", "real+gan@7")
+
+
 def test_the_committed_model_reproduces_its_own_mean_squares(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
-    everyone, model = calibration.read_model()
-    match = calibration.matched(everyone, model, 12, seed=0).set_index(["scenario", "figure"])
-    for name in ("ms_t", "ms_e", "discordant"):
-        row = match.loc[("gan", name)]
-        assert abs(row["real"] - row["simulated_mean"]) < 4 * row["simulated_sd"] / math.sqrt(12) + 0.01 * row["real"]
+    match = matched(read_model(), 12, seed=0).set_index(["scenario", "figure"])
+    for scenario, name in itertools.product(("gan", "alike", "ten", "on_classical"), ("ms_t", "ms_e", "discordant")):
+        row = match.loc[(scenario, name)]
+        assert abs(row["real"] - row["simulated_mean"]) < 4 * row["simulated_sd"] / math.sqrt(12) + 0.02 * row["real"]
+    assert match.loc["alike", "real"].filter(like="net_wins").sum() == scenarios.IMAGES
 
 
 # The studies
@@ -126,7 +224,7 @@ def test_the_committed_model_reproduces_its_own_mean_squares(root: Path, monkeyp
 def test_the_short_cut_by_sums_is_the_whole_table() -> None:
     arms = two_arms()
     drawn = simulate_studies(arms, (0.0, 2.0), (3, 5), 60, 4, 0, seed=8)
-    rng = np.random.default_rng(calibration.derive(8, "scores"))
+    rng = np.random.default_rng(derive(8, "scores"))
     for number in range(4):
         scores = arms.scores(5, 60, rng)
         for delta in (0.0, 2.0):
@@ -151,14 +249,77 @@ def test_rows_are_the_ones_counted_by_hand() -> None:
     assert row["coverage_se"] == pytest.approx(100 * math.sqrt(0.25 * 0.75 / 4))
 
 
-def test_the_family_counts_claims_through_the_real_comparison(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_say_how_often_mean_squares_were_pooled(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
-    table = calibration.family(calibration.read_model()[0], 3, seed=0)
-    assert set(table["replicates"]) == {4, 6, 10}
-    wide = table.pivot(index="replicates", columns="event", values="percent")
-    assert (wide["any_secondary_p_holm"] <= wide["any_secondary_unadjusted"]).all()
-    thirds = (3 * wide / 100).to_numpy()
-    assert thirds == pytest.approx(thirds.round())
+    for name, value in {"IMAGES": 300, "REPLICATES": (3, 4), "DELTAS": (0.0,)}.items():
+        monkeypatch.setattr(scenarios, name, value)
+    monkeypatch.setattr(scenarios, "SCENARIOS", scenarios.SCENARIOS[1:2])
+    model = read_model()
+    rows = scenarios.simulated_rows(model, 32, seed=0).set_index(["method", "replicates"])
+    pair = scenarios.SCENARIOS[0].population(model)
+    drawn = simulate_studies(pair, (0.0,), (3, 4), 300, 32, 0, derive(0, "alike")).studies
+    for replicates in (3, 4):
+        studies = drawn[0.0, replicates]
+        below = np.array([m.ms_r < m.ms_e for m in studies.squares])
+        low, high = intervals.present(studies, 0.95)
+        row = rows.loc[("present", replicates)]
+        assert 0 < below.sum() < 32 and row["pooled"] == pytest.approx(100 * below.mean())
+        assert row["coverage_pooled"] == pytest.approx(100 * ((low <= 0) & (high >= 0))[below].mean())
+
+
+# The family
+
+
+def study_of_two_budgets() -> tuple[dict[int, NDArray[np.bool_]], tuple[str, ...]]:
+    """Five arms, of which one is better and one worse at the second budget."""
+    rng, arms = np.random.default_rng(6), ("real", "real+classical", "real+copies", "real+gan", "real+gan+classical")
+    shares = {5: [0.5] * 5, 7: [0.5, 0.5, 0.7, 0.3, 0.5]}
+    return {b: rng.random((5, 6, 300)) < np.array(share)[:, None, None] for b, share in shares.items()}, arms
+
+
+@pytest.mark.parametrize("replicates", [3, 6])
+def test_the_family_is_judged_as_the_comparison_judges_it(replicates: int) -> None:
+    right, arms = study_of_two_budgets()
+    squares = {k: m for b, r in right.items() for k, m in tables_to_squares(b, arms, r, (3, 6))[replicates].items()}
+    wrong = {b: dict(zip(arms, (~r[:, :replicates]).astype(np.int8), strict=True)) for b, r in right.items()}
+    study = Predictions(wrong, np.zeros(300, np.int64), ("right", "wrong"))
+    for primary in (Contrast(5, "real+gan", "real"), Contrast(7, "real+gan", "real")):
+        config = CompareConfig(0.25, 0.95, primary)
+        deltas = predictions_to_deltas(study, config)
+        assert [(c.budget, c.arm, c.reference) for c in squares] == list(
+            deltas[["budget", "arm", "reference"]].itertuples(index=False, name=None)
+        )
+        first = (deltas["budget"] == primary.budget) & (deltas["arm"] == "real+gan") & (deltas["reference"] == "real")
+        claimed, excluded = deltas["verdict"].isin(["helps", "hurts"]), deltas["ci_low"] * deltas["ci_high"] > 0
+        below = np.array([m.ms_r < m.ms_e for m in squares.values()])
+        claims = squares_to_claims(squares, config)
+        assert claims.primary == claimed[first].any() == (primary.budget == 7)
+        assert claims.secondary == claimed[~first].any()
+        assert claims.pooled == (claimed & below)[~first].any()
+        assert claims.corrected == (deltas.loc[~first, "p_holm"] < 0.05).any()
+        assert claims.uncorrected == excluded[~first].any()
+
+
+def test_mean_squares_of_all_contrasts_at_once_are_those_of_each() -> None:
+    right, arms = study_of_two_budgets()
+    for replicates, found in tables_to_squares(7, arms, right[7], (3, 6)).items():
+        for contrast, squares in found.items():
+            arm, reference = (
+                right[7][arms.index(a), :replicates].astype(int) for a in (contrast.arm, contrast.reference)
+            )
+            assert squares == differences_to_mean_squares(arm - reference)
+
+
+def test_families_of_the_committed_model(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    table = family(pool(read_model()), 3, 0, 500, CONFIG)
+    assert len(table) == len(FAMILIES) * 4 * len(EVENTS)
+    numbers = table.drop_duplicates("family").set_index("family")["secondaries"]
+    assert numbers.to_dict() == {"default": 12, "four_budgets": 51, "on_top": 25}
+    wide = table.pivot(index=["family", "replicates"], columns="event", values="percent")
+    assert (wide["pooled"] <= wide["secondary"]).all() and (wide["secondary"] <= wide["corrected"]).all()
+    assert (wide["corrected"] <= wide["uncorrected"]).all()
+    assert (3 * wide / 100).to_numpy() == pytest.approx((3 * wide / 100).to_numpy().round())
 
 
 # Rival intervals
@@ -284,7 +445,7 @@ def test_the_committed_page_shows_the_committed_rows(root: Path, monkeypatch: py
     monkeypatch.chdir(root)
     tables = [calibration.pd.read_csv(path) for path in (calibration.ROWS, calibration.MATCH, calibration.FAMILY)]
     page = calibration.PAGE.read_text(encoding="utf-8")
-    for name, block in calibration.rows_to_blocks(*tables).items():
+    for name, block in rows_to_blocks(*tables, read_model()).items():
         assert f"<!-- begin {name} -->\n{block}\n<!-- end {name} -->" in page, f"{name}: run `... calibration report`"
 
 
