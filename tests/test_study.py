@@ -320,7 +320,7 @@ def test_a_killed_stage_leaves_nothing_half_written_and_the_next_run_recovers(co
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    wait_for(lambda: "train_gan@10: step" in process.stdout.readline(), 60)  # type: ignore[union-attr]
+    wait_for(lambda: "train_gan@10: step" in process.stdout.readline(), 300)  # type: ignore[union-attr]
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (copy / "artifacts/gan/10").exists()
@@ -339,7 +339,7 @@ def test_an_interrupt_ends_in_one_line(copy: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    wait_for(lambda: "train_gan@10: step" in process.stdout.readline(), 60)  # type: ignore[union-attr]
+    wait_for(lambda: "train_gan@10: step" in process.stdout.readline(), 300)  # type: ignore[union-attr]
     process.send_signal(signal.SIGINT)
     output = process.communicate(timeout=30)[0]
     assert process.returncode == 130
