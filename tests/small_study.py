@@ -107,3 +107,21 @@ def verified(capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
     capsys.readouterr()
     status = verify.main()
     return status, capsys.readouterr().out.splitlines()
+
+
+def finished_study(folder: Path, train: LabelledImages, test: LabelledImages, **changes: dict[str, Any]) -> Path:
+    """Run a whole study in `folder`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        study = Study(folder, **changes)
+        study.data(train, test)
+        study.all()
+    return folder
+
+
+def copied_study(finished: Path, folder: Path, patch: pytest.MonkeyPatch, **changes: dict[str, Any]) -> Study:
+    """A copy of a finished study to spoil, as the working folder; what is trained again comes from its cache."""
+    for name in ("artifacts", "results", ".cache"):
+        shutil.copytree(finished / name, folder / name)
+    patch.chdir(folder)
+    return Study(folder, **changes)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from small_study import BUDGET, Study
+from small_study import BUDGET, Study, copied_study, finished_study
 from toy_images import bright_corners
 
 from pipeline import controls, verify
@@ -143,21 +143,14 @@ CONTROLS = {"controls": {"models": ["knn", "forest"], "trees": 10}, "arms": {"in
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("controls")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        study = Study(folder, **CONTROLS)
-        study.data(bright_corners(20, seed=3), bright_corners(6, seed=4))
-        study.all()
-    return folder
+    return finished_study(
+        tmp_path_factory.mktemp("controls"), bright_corners(20, seed=3), bright_corners(6, seed=4), **CONTROLS
+    )
 
 
 @pytest.fixture
 def study(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
-    for name in ("artifacts", "results", ".cache"):
-        shutil.copytree(finished / name, tmp_path / name)
-    monkeypatch.chdir(tmp_path)
-    return Study(tmp_path, **CONTROLS)
+    return copied_study(finished, tmp_path, monkeypatch, **CONTROLS)
 
 
 SAW = Path(f"artifacts/controls/{BUDGET}/inputs.json")

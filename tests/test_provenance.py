@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_study import BUDGET, Study, verified
+from small_study import BUDGET, Study, copied_study, finished_study, verified
 from toy_images import bright_corners
 
 from pipeline import verify
@@ -26,22 +26,12 @@ TEST = bright_corners(6, seed=4)
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("study")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        study = Study(folder)
-        study.data(IMAGES, TEST)
-        study.all()
-    return folder
+    return finished_study(tmp_path_factory.mktemp("study"), IMAGES, TEST)
 
 
 @pytest.fixture
 def study(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
-    """A copy of the finished study to spoil; what is trained again on the same images comes from its cache."""
-    for name in ("artifacts", "results", ".cache"):
-        shutil.copytree(finished / name, tmp_path / name)
-    monkeypatch.chdir(tmp_path)
-    return Study(tmp_path)
+    return copied_study(finished, tmp_path, monkeypatch)
 
 
 TEACHERS = Path(f"artifacts/teacher/{BUDGET}")

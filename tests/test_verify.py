@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
-from small_study import BUDGET, REPLICATES, Study, verified
+from small_study import BUDGET, REPLICATES, Study, copied_study, finished_study, verified
 from toy_images import bright_corners
 
 from pipeline import verify
@@ -44,22 +43,12 @@ CHANGES = {
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("study")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        study = Study(folder, **CHANGES)
-        study.data(IMAGES, TEST)
-        study.all()
-    return folder
+    return finished_study(tmp_path_factory.mktemp("study"), IMAGES, TEST, **CHANGES)
 
 
 @pytest.fixture
 def study(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
-    """A copy of the finished study to spoil; what is trained again on the same images comes from its cache."""
-    for name in ("artifacts", "results", ".cache"):
-        shutil.copytree(finished / name, tmp_path / name)
-    monkeypatch.chdir(tmp_path)
-    return Study(tmp_path, **CHANGES)
+    return copied_study(finished, tmp_path, monkeypatch, **CHANGES)
 
 
 def found(capsys: pytest.CaptureFixture[str], *starts: str) -> None:
