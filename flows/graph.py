@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from flows.processes import LOCKED, environment
 
@@ -32,13 +32,14 @@ class Stage:
     """One stage of dvc.yaml.
 
     needs: names of the stages it depends on. stale: DVC says that it, or what it depends on, changed. cores: what
-    `meta.cores` of dvc.yaml says, if anything. computes: it declares a param of section `compute`.
+    `meta.cores` of dvc.yaml says, if anything: a number, or `workers` for as many as section `compute` gives. computes:
+    it declares a param of that section, and so may use a GPU.
     """
 
     name: str
     needs: tuple[str, ...]
     stale: bool
-    cores: int | None
+    cores: int | Literal["workers"] | None
     computes: bool
 
 

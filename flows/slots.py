@@ -58,8 +58,8 @@ class Slots:
         """Slots that `stage` takes: `meta.cores` of dvc.yaml if given; else all workers (or the GPU) if it computes."""
         if stage.computes and self.gpus:
             return {self.gpu_limit: 1, self.cores_limit: 1}
-        default = self.workers if stage.computes else 1
-        return {self.cores_limit: min(self.cores, stage.cores or default)}
+        asked = stage.cores or ("workers" if stage.computes else 1)
+        return {self.cores_limit: min(self.cores, self.workers if asked == "workers" else asked)}
 
     @contextmanager
     def hold(self, stage: Stage, pause: Callable[[float], None]) -> Iterator[None]:

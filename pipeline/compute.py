@@ -120,6 +120,7 @@ def run_replicates(
     label: str,
     steps: int,
     many: Many | None = None,
+    keep: bool = True,
 ) -> list[Result]:
     """`function(**job, device=..., report=...)` for each of `jobs`, results in their order.
 
@@ -128,7 +129,8 @@ def run_replicates(
     that it was handed. steps: of all jobs together, for the progress shown under `label`. A finished job is kept on
     disk under a hash of its arguments, of the loaded code of this package, and of device and torch version, and is not
     computed again, wherever it was computed. many: how jobs are trained at once, where `config` asks for that; their
-    results are the same within rounding, and are kept apart.
+    results are the same within rounding, and are kept apart. keep: false for a function that writes files, which a kept
+    result would not bring back.
     """
     device = resolve_device(config)
     memory = joblib.Memory(CACHE, verbose=0)
@@ -142,13 +144,13 @@ def run_replicates(
             print(f"{label}: {alone} of {len(jobs)} trainings cannot be stacked; one by one", flush=True)
     keys = [(function, dict(job), device.type, made_by) for job in jobs]
     results: dict[int, Result] = {}
-    for number, key in enumerate(keys):
+    for number, key in enumerate(keys if keep else ()):
         with suppress(_Unfinished):
             results[number] = kept(*key, _unfinished)
     missing = [{n: dict(jobs[n]) for n in group if n not in results} for group in groups]
     with Progress(label, steps) as progress:
         for number, result in _compute_all(function, many, [*filter(None, missing)], config, progress):
-            results[number] = kept(*keys[number], lambda result=result: result)
+            results[number] = kept(*keys[number], lambda result=result: result) if keep else result
     memory.reduce_size(bytes_limit=CACHE_BYTES)
     return [results[number] for number in range(len(jobs))]
 
@@ -288,9 +290,9 @@ def _code_digest() -> str:
 
 def _die_with_parent() -> None:
     """A worker must not outlive a stage that was killed outright (Linux; elsewhere it ends after its replicate)."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:  # a fork of a server (pipeline/workers.py), which lives as long as its forks do
-        threading.Thread(target=_die_after, args=(parent.sentinel,), daemon=True).start()
+    sentinel = getattr(multiprocessing.parent_process(), "sentinel", None)  # loky's own workers have none
+    if sentinel is not None:  # a fork of a server (pipeline/workers.py), which lives as long as its forks do
+        threading.Thread(target=_die_after, args=(sentinel,), daemon=True).start()
     elif sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

@@ -90,6 +90,15 @@ def test_finished_replicates_are_not_computed_again(config: ComputeConfig, tmp_p
     assert calls(tmp_path) == [6]
 
 
+def test_what_writes_files_is_computed_each_time(tmp_path: Path) -> None:
+    for _ in range(2):
+        jobs = [{"number": number, "folder": tmp_path} for number in (3, 4)]
+        results = run_replicates(double, jobs, ONE_BY_ONE, "toy", 4, keep=False)
+        assert [int(result["doubled"][0]) for result in results] == [6, 8]
+        assert calls(tmp_path) == [3, 4]
+    assert run([3], tmp_path) == [6] and calls(tmp_path) == [3], "nor is it kept for others"
+
+
 def test_where_it_ran_does_not_count(tmp_path: Path) -> None:
     run([1, 2], tmp_path, ONE_BY_ONE)
     calls(tmp_path)

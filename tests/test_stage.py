@@ -188,6 +188,24 @@ class TestParams:
         with pytest.raises(InputError, match=rf"^gan\.steps: not among the params of stage {name}; "):
             Stage(name, 50, params, Path("params.yaml")).value("gan.steps")
 
+    def test_what_is_declared_is_what_dvc_says(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from dvc.api import params_show
+        from dvc.repo import Repo
+
+        monkeypatch.chdir(ROOT)
+        with Repo() as repo:
+            stages = [stage.addressing for stage in repo.index.stages]
+        assert len(stages) > 10
+        for name in stages:
+            assert declared_params(name) == params_show(stages=name), name
+
+    def test_a_stage_that_dvc_does_not_know_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(ROOT)
+        with pytest.raises(
+            InputError, match=r"^dvc\.yaml: has no stage toy; give the params by --params params\.yaml$"
+        ):
+            declared_params("toy@50")
+
 
 class TestRun:
     def test_with_a_params_file_it_reads_that_one_and_needs_no_dvc(self, tmp_path: Path) -> None:

@@ -148,6 +148,36 @@ def test_no_worker_outlives_a_stage_that_was_killed(study: Study) -> None:
     assert_ended(children)
 
 
+SLEEP = """
+import os, time
+from pathlib import Path
+
+from pipeline.compute import ComputeConfig, in_workers
+
+
+def sleep(_):
+    Path(f"worker-{os.getpid()}").touch()
+    time.sleep(60)
+
+
+if __name__ == "__main__":
+    in_workers(sleep, [(0,), (1,)], ComputeConfig(device="cpu", workers=2))
+"""
+
+
+def test_no_worker_outlives_a_stage_without_a_server_that_was_killed(tmp_path: Path) -> None:
+    (tmp_path / "sleep.py").write_text(SLEEP)
+    process = subprocess.Popen(
+        [sys.executable, "sleep.py"], cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: len([*tmp_path.glob("worker-*")]) == 2, 120)
+    workers = [psutil.Process(int(path.name.split("-")[1])) for path in tmp_path.glob("worker-*")]
+    process.kill()
+    _, err = process.communicate(timeout=30)
+    assert_ended(workers)
+    assert "Traceback" not in err, err
+
+
 def test_an_interrupt_of_all_ends_in_one_line(study: Study) -> None:
     process, children, _ = training(study)
     os.killpg(process.pid, signal.SIGINT)

@@ -22,15 +22,13 @@ def draw_replicate(
     seed: int,
     sets: Mapping[Path, float],
     exports: Mapping[Path, Export],
-    run: str,
     device: torch.device,
     report: Callable[[dict[str, float]], None],
 ) -> dict[str, Any]:
     """Write `per_class` digits of each class from a generator of the folder `trained` to each of `sets`, with the noise
     multiplied by what stands there, and the first of these to each of `exports` besides. For `compute.run_replicates`.
 
-    run: another each time, so that no digits are taken for drawn whose files are gone. The result is empty: a set may
-    be larger than memory. Raises InputError that names a file of `trained`.
+    The result is empty: a set may be larger than memory. Raises InputError that names a file of `trained`.
     """
     generator, _, classes = load_generator(trained, replicate)
     generator.to(device)

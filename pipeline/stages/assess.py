@@ -43,7 +43,7 @@ def assess(stage: Stage) -> None:
             }
         )
     # On CPUs of this machine, whose disk holds the images.
-    here = replace(stage.compute(ComputeConfig), device="cpu", backend="local")
+    here = replace(stage.cpus(ComputeConfig), backend="local")
     with within_memory("lower assess.images or compute.workers"):
         results = run_replicates(assess_replicate, jobs, here, stage.name, len(jobs))
     for replicate, result in enumerate(results):

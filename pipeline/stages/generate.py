@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,13 +42,12 @@ def generate(stage: Stage) -> None:
     ]
     # On CPUs of this machine, whose disk the digits go to, and whose one thread a process makes their bytes the same
     # on any number of cores.
-    here, digits = replace(stage.compute(ComputeConfig), device="cpu", backend="local"), config.per_class * classes
+    here, digits = replace(stage.cpus(ComputeConfig), backend="local"), config.per_class * classes
     total = replicates * len(scales) * digits
     here = replace(here, workers=resolve_workers(here, max(1, total // DIGITS_A_WORKER)))
     remedy = "lower generate.per_class or the networks' widths in the recipe's file in conf/gan"
     with within_memory(remedy), whole_folder(stage.path("synthetic")) as folder:
         write_json(folder / "inputs.json", sources)
-        this_run = uuid.uuid4().hex
         jobs: list[dict[str, Any]] = [
             {
                 "trained": stage.path("gan"),
@@ -60,11 +58,10 @@ def generate(stage: Stage) -> None:
                 "exports": {}
                 if config.export == "none"
                 else {folder / f"replicate-{replicate}-{config.export}": config.export},
-                "run": this_run,
             }
             for replicate in range(replicates)
         ]
-        run_replicates(draw_replicate, jobs, here, stage.name, total)
+        run_replicates(draw_replicate, jobs, here, stage.name, total, keep=False)
     print(f"{stage.name}: {config.per_class} digits a class from each of {replicates} generators")
 
 

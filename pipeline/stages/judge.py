@@ -43,7 +43,7 @@ def judge(stage: Stage) -> None:
             }
         )
     # On CPUs of this machine, whose disk holds the digits.
-    here, asked = replace(stage.compute(ComputeConfig), device="cpu", backend="local"), variants.needs_judgement
+    here, asked = replace(stage.cpus(ComputeConfig), backend="local"), variants.needs_judgement
     nothing = dict.fromkeys(FIELDS, np.empty(0, np.float32))
     with within_memory("lower generate.per_class or compute.workers"):
         results = run_replicates(judge_replicate, jobs, here, stage.name, len(jobs)) if asked else [nothing] * len(jobs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ def train_controls(stage: Stage) -> None:
                     job = {"model": model, "config": config, "real": real, **own, "per_class": per_class}
                     jobs.append({**job, "test_pixels": test_pixels, "seed": own_seed})
                     keys.append(f"{model}/{arm}")
-    compute = replace(stage.compute(ComputeConfig), device="cpu")
+    compute = stage.cpus(ComputeConfig)
     stage.facts |= describe(compute, jobs) if jobs else {}
     results = run_replicates(train_control, jobs, compute, stage.name, len(jobs)) if jobs else []
     made: dict[str, list[dict[str, Any]]] = {}
