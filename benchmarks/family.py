@@ -133,8 +133,9 @@ def squares_to_claims(squares: Mapping[Contrast, MeanSquares], config: CompareCo
     """As `predictions_to_deltas` judges the same contrasts."""
     intervals = [mean_squares_to_interval(m, config.confidence) for m in squares.values()]
     low, high = (100 * np.array([getattr(i, bound) for i in intervals]) for bound in ("low", "high"))  # points
-    p = np.array([i.p for i in intervals])
     secondary = np.array([contrast != config.primary for contrast in squares])
+    held = [mean_squares_to_interval(m, config.confidence, held=True).p for m in squares.values()]
+    p = np.where(secondary, held, [i.p for i in intervals])
     p[secondary] = holm(p[secondary])
     verdicts = [interval_to_verdict(*each, config) for each in zip(low, high, p, strict=True)]
     claimed = np.isin(verdicts, ["helps", "hurts"])

@@ -134,7 +134,7 @@ def sums_to_mean_squares(rows: NDArray[np.integer], column_squares: int, squares
     )
 
 
-def mean_squares_to_interval(m: MeanSquares, confidence: float) -> Interval:
+def mean_squares_to_interval(m: MeanSquares, confidence: float, held: bool = False) -> Interval:
     """Two-sided t-interval for the expected difference; replicates and test images both random.
 
         Var(mean) = (MS_R + MS_T - MS_E) / (R T)
@@ -144,11 +144,15 @@ def mean_squares_to_interval(m: MeanSquares, confidence: float) -> Interval:
     same mean squares, so that an MS_R small by luck would narrow the interval twice. docs/calibration.md measures what
     both give, against holding MS_R above MS_E (two arms alike: covered in 99 % of studies) and against the plain
     degrees of freedom (claims a little more often than it says). A constant table has width 0.
+
+    held: hold MS_R above MS_E after all. That is for p-values of a family (`holm`), which are read far out in the tail:
+    there few replicates that agree by luck, pooled, would count for as much as thousands of images.
     """
     R, T, delta = m.replicates, m.images, m.delta
     rest, freedom = m.ms_e, (R - 1) * (T - 1)
     above = []
-    for ms, df in sorted([(m.ms_r, R - 1), (m.ms_t, T - 1)]):
+    ms_r = max(m.ms_r, m.ms_e) if held else m.ms_r
+    for ms, df in sorted([(ms_r, R - 1), (m.ms_t, T - 1)]):
         if ms < rest:
             rest, freedom = (rest * freedom + ms * df) / (freedom + df), freedom + df
         else:
@@ -171,11 +175,11 @@ def differences_to_mean_squares(d: NDArray[np.integer]) -> MeanSquares:
     return sums_to_mean_squares(d.sum(axis=1), int((d.sum(axis=0) ** 2).sum()), int((d**2).sum()), d.shape[1])
 
 
-def differences_to_interval(d: NDArray[np.integer], confidence: float) -> Interval:
+def differences_to_interval(d: NDArray[np.integer], confidence: float, held: bool = False) -> Interval:
     """`mean_squares_to_interval` of a table of differences d (R, T), whole numbers. Bounds and p are NaN for R < 2."""
     if len(d) < 2:
         return Interval(int(d.astype(np.int64).sum()) / d.size, math.nan, math.nan, math.nan)
-    return mean_squares_to_interval(differences_to_mean_squares(d), confidence)
+    return mean_squares_to_interval(differences_to_mean_squares(d), confidence, held)
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
@@ -235,13 +239,16 @@ def predictions_to_deltas(study: Predictions, config: CompareConfig) -> pd.DataF
 
     Columns: budget, arm, reference, replicates, accuracy_mean, accuracy_sd, delta, ci_low, ci_high, wins, losses,
     p_holm, verdict. wins: replicates in which the arm is strictly better. The primary contrast's p_holm is its own p;
-    all others, over all budgets, are one family. Raises InputError if the study lacks the primary contrast.
+    all others, over all budgets, are one family, of `held` p-values. Raises InputError if the study lacks the primary
+    contrast.
     """
     rows, pairs = [], _pairs(study, config.primary)
     for budget, arm, reference in pairs:
         correct = study.correct(budget, arm)
         d = correct - study.correct(budget, reference)
         delta, low, high, p = differences_to_interval(d, config.confidence)
+        if Contrast(budget, arm, reference) != config.primary:
+            p = differences_to_interval(d, config.confidence, held=True).p
         accuracies, gains = pd.Series(100 * correct.mean(axis=1)), d.sum(axis=1)
         row = [budget, arm, reference, len(d), accuracies.mean(), accuracies.std()]
         rows.append([*row, 100 * delta, 100 * low, 100 * high, int((gains > 0).sum()), int((gains < 0).sum()), p])

@@ -139,7 +139,8 @@ def controls_to_deltas(
             for arm, reference in pairs:
                 correct = study.correct(budget, arm)
                 d = correct - study.correct(budget, reference)
-                delta, low, high, p = differences_to_interval(d, config.confidence)
+                delta, low, high, _ = differences_to_interval(d, config.confidence)
+                p = differences_to_interval(d, config.confidence, held=True).p
                 accuracies, gains = pd.Series(100 * correct.mean(axis=1)), d.sum(axis=1)
                 row = [budget, model, arm, reference, len(d), accuracies.mean(), accuracies.std()]
                 row += [100 * delta, 100 * low, 100 * high, int((gains > 0).sum()), int((gains < 0).sum()), p]

@@ -87,6 +87,18 @@ def test_without_a_replicate_component_the_images_alone_decide() -> None:
     assert interval.high == pytest.approx(math.sqrt(3 / 400) * stats.t.ppf(0.975, 97))
 
 
+def test_held_replicates_that_agree_count_with_their_own_few_degrees_of_freedom() -> None:
+    # MS_R = 0.5 counts as MS_E = 1: the variance is 1 + 3 - 1 = 3, but rests on 3, 99 and 297 degrees of freedom.
+    m = MeanSquares(4, 100, 0.5, ms_r=0.5, ms_t=3.0, ms_e=1.0)
+    freedom = 9 / (1 / 3 + 9 / 99 + 1 / 297) - 2  # 19.04
+    held = mean_squares_to_interval(m, 0.95, held=True)
+    assert held.high - 0.5 == pytest.approx(math.sqrt(3 / 400) * stats.t.ppf(0.975, freedom))
+    assert held.p == pytest.approx(2 * stats.t.sf(0.5 / math.sqrt(3 / 400), freedom))
+    assert held.p > 100 * mean_squares_to_interval(m, 0.95).p
+    above = m._replace(ms_r=1.5)
+    assert mean_squares_to_interval(above, 0.95, held=True) == mean_squares_to_interval(above, 0.95)
+
+
 def test_replicates_that_agree_by_luck_do_not_make_a_certain_result() -> None:
     # MS_R = MS_T = 0 but MS_E = 1: all four cells are one sample, of mean square 1/3 with 3 degrees of freedom.
     interval = differences_to_interval(np.array([[1, 0], [0, 1]]), 0.95)
@@ -223,13 +235,15 @@ def test_holm_spans_budgets_and_leaves_the_primary_contrast_alone() -> None:
     study = random_study({10: 3, 50: 4, 3000: 1})
     deltas = comparison.predictions_to_deltas(study, CONFIG).set_index(["budget", "arm", "reference"])
     assert len(deltas) == 3 * 13
+    primary = (50, "real+gan", "real")
     raw = pd.Series(
         {
-            (b, arm, ref): differences_to_interval(study.correct(b, arm) - study.correct(b, ref), 0.95).p
+            (b, arm, ref): differences_to_interval(
+                study.correct(b, arm) - study.correct(b, ref), 0.95, held=(b, arm, ref) != primary
+            ).p
             for b, arm, ref in deltas.index
         }
     )
-    primary = (50, "real+gan", "real")
     assert deltas["p_holm"][primary] == raw[primary]
     secondary = raw.drop(primary)
     assert deltas["p_holm"].drop(primary).min() == pytest.approx(

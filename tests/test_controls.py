@@ -121,10 +121,11 @@ def test_the_table_holds_each_arm_against_its_own_model() -> None:
     for row in deltas.to_dict("records"):
         own = tables[row["budget"]]
         right, before = (own[f"{row['model']}/{row[role]}"] == labels for role in ("arm", "reference"))
-        expected = differences_to_interval(right.astype(int) - before.astype(int), 0.95)
+        d = right.astype(int) - before.astype(int)
+        expected, held = differences_to_interval(d, 0.95), differences_to_interval(d, 0.95, held=True)
         assert [row["delta"], row["ci_low"], row["ci_high"]] == pytest.approx([100 * x for x in expected[:3]])
         assert row["accuracy_mean"] == pytest.approx(100 * right.mean())
-        raw.append(expected.p)
+        raw.append(held.p)
     assert deltas["p_holm"].to_numpy() == pytest.approx(holm(raw))  # one family
     assert set(deltas["verdict"]) <= {"helps", "hurts", "equivalent", "inconclusive"}
 
