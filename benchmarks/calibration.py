@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.calibration_page import draw_picture, rows_to_blocks, write_blocks
+from benchmarks.blocks import write_blocks
+from benchmarks.calibration_page import draw_picture, rows_to_blocks
 from benchmarks.family import family
 from benchmarks.measured import MODEL, add_to_model, pool, read_model, read_study
 from benchmarks.scenarios import CONFIG, IMAGES, matched, simulated_rows

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import integrate, optimize, stats
 
 from benchmarks import calibration, intervals, measured, scenarios, twins
-from benchmarks.calibration_page import rows_to_blocks, write_blocks
+from benchmarks.blocks import write_blocks
+from benchmarks.calibration_page import rows_to_blocks
 from benchmarks.family import EVENTS, FAMILIES, family, squares_to_claims, tables_to_squares
 from benchmarks.intervals import Studies
 from benchmarks.measured import Measured, expected, pool, read_model, tables_to_measured

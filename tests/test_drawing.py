@@ -55,10 +55,10 @@ def watched(monkeypatch: pytest.MonkeyPatch, module: Any) -> list[int | None]:
     """The workers that a stage asks `run_replicates` for."""
     asked: list[int | None] = []
 
-    def run(function: Callable[..., Any], jobs: Any, config: ComputeConfig, *rest: Any) -> Any:
+    def run(function: Callable[..., Any], jobs: Any, config: ComputeConfig, *rest: Any, **more: Any) -> Any:
         asked.append(config.workers)
         assert (config.device, config.backend) == ("cpu", "local")
-        return run_replicates(function, jobs, config, *rest)
+        return run_replicates(function, jobs, config, *rest, **more)
 
     monkeypatch.setattr(module, "run_replicates", run)
     return asked

@@ -65,7 +65,9 @@ def test_slots(tmp_path: Path) -> None:
     assert slots.needed(Stage(**named, cores=None, computes=True)) == {slots.cores_limit: 3}
     assert slots.needed(Stage(**named, cores=None, computes=False)) == {slots.cores_limit: 1}
     assert slots.needed(Stage(**named, cores=8, computes=True)) == {slots.cores_limit: 4}
+    assert slots.needed(Stage(**named, cores="workers", computes=False)) == {slots.cores_limit: 3}
     slots.gpus = 1
+    assert slots.needed(Stage(**named, cores="workers", computes=False)) == {slots.cores_limit: 3}, "never the GPU"
     assert slots.needed(Stage(**named, cores=None, computes=True)) == {slots.gpu_limit: 1, slots.cores_limit: 1}
 
 
