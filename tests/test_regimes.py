@@ -1,103 +1,151 @@
-"""The tables of docs/regimes.md: by hand, and as the page has them."""
+"""Real subsets of other kinds than so many clean labels of each class: a small study of each, end to end."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from small_study import BUDGET, REPLICATES, Study
+from toy_images import bright_corners
 
-from benchmarks import regimes
-from benchmarks.regimes import controls_to_table, difference, groups_to_table, study_to_table, worth_to_table
+from pipeline import verify
+from pipeline.errors import InputError
+from pipeline.files import read_json
+from pipeline.images import load_arrays, save_arrays
+from pipeline.provenance import images_to_digest
+from pipeline.split import load_pseudo_labels, load_split
+from pipeline.stages import split, train_baseline, train_teacher
+from pipeline.subsets import draw_subsets, noisy_labels
 
-NOTHING = float("nan")
-
-
-def deltas(rows: list[tuple[int, str, str, float, float, float, str]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["budget", "arm", "reference", "delta", "ci_low", "ci_high", "verdict"])
-
-
-def accuracies(means: dict[tuple[int, str], list[float]]) -> pd.DataFrame:
-    rows = [(budget, arm, r, each) for (budget, arm), own in means.items() for r, each in enumerate(own)]
-    return pd.DataFrame(rows, columns=["budget", "arm", "replicate", "accuracy"])
-
-
-def test_a_difference_says_what_there_is() -> None:
-    whole = {"delta": 0.886, "ci_low": 0.717, "ci_high": 1.056, "verdict": "helps"}
-    assert difference(whole) == "+0.89 (+0.72 to +1.06): helps"
-    assert difference({"delta": -1.0, "ci_low": -2.5, "ci_high": 0.5}) == "−1.00 (−2.50 to +0.50)"
-    alone = {"delta": 0.1, "ci_low": NOTHING, "ci_high": NOTHING, "verdict": "descriptive"}
-    assert difference(alone) == "+0.10: descriptive"
+IMAGES, TEST = bright_corners(40, seed=3), bright_corners(6, seed=4)
+SPLIT = Path(f"artifacts/splits/{BUDGET}.npz")
 
 
-def test_a_study_has_a_row_an_arm_and_no_empty_column(tmp_path: Path) -> None:
-    rows = [
-        (50, "real+gan", "real", 1.0, 0.5, 1.5, "helps"),
-        (50, "real+gan", "real+copies", -1.0, -1.5, -0.5, "hurts"),
-        (50, "half", "real+gan", 0.0, -0.1, 0.1, "equivalent"),
-        (50, "half", "real", 1.0, 0.4, 1.6, "helps"),
-    ]
-    deltas(rows).to_csv(tmp_path / "deltas.csv")
-    means = {(50, "real"): [90.0, 91.0], (50, "real+gan"): [91.0, 92.0], (50, "half"): [91.5, 91.5]}
-    accuracies(means).to_csv(tmp_path / "accuracies.csv")
-    table = study_to_table(tmp_path)
-    assert table.columns.tolist() == ["arm", "accuracy", "over `real`", "over others"]
-    assert table.to_numpy().tolist() == [
-        ["`real`", "90.50", "", ""],
-        ["`real+gan`", "91.50", "+1.00 (+0.50 to +1.50): helps", ""],
-        ["`half`", "91.50", "+1.00 (+0.40 to +1.60): helps", "`real+gan` +0.00 (−0.10 to +0.10): equivalent"],
-    ]
+def finished(folder: Path, **changes: dict[str, object]) -> Study:
+    study = Study(folder, **changes)
+    study.data(IMAGES, TEST)
+    study.all()
+    assert verify.main() == 0
+    return study
 
 
-def test_rare_classes_are_held_against_every_reference(tmp_path: Path) -> None:
-    rows = []
-    for arm, reference, by_group in (
-        ("real", "real", (80.0, 0, 99.0, 0, 93.0, 0)),
-        ("real+gan", "real", (82.0, 2, 98.5, -0.5, 94.0, 1)),
-    ):
-        for group, accuracy, delta in zip(("rare", "common", "balanced"), by_group[::2], by_group[1::2], strict=True):
-            bound = NOTHING if group == "balanced" else 0.25
-            rows.append((10, arm, reference, group, accuracy, 1.0, delta, delta - bound, delta + bound))
-    columns = ["budget", "arm", "reference", "group", "accuracy_mean", "accuracy_sd", "delta", "ci_low", "ci_high"]
-    pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "groups.csv")
-    assert groups_to_table(tmp_path).to_dict("records")[1] == {
-        "rare a class": 10,
-        "arm": "`real+gan`",
-        "rare": "82.00",
-        "rare over `real`": "+2.00 (+1.75 to +2.25)",
-        "common over `real`": "−0.50 (−0.75 to −0.25)",
-        "balanced": "94.00",
-    }
+@pytest.fixture(autouse=True)
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
-def test_controls_are_held_against_their_own_models_arms(tmp_path: Path) -> None:
-    rows = [("knn", "real+copies", "real", 1.0), ("knn", "real+copies+gan", "real", 1.5)]
-    rows += [("knn", "real+copies+gan", "real+copies", 0.5)]
-    made = [(50, *row, 90 + row[3], row[3] - 0.25, row[3] + 0.25, "helps") for row in rows]
-    columns = ["budget", "model", "arm", "reference", "delta", "accuracy_mean", "ci_low", "ci_high", "verdict"]
-    pd.DataFrame(made, columns=columns).to_csv(tmp_path / "controls.csv")
-    table = controls_to_table(tmp_path)
-    assert table["over `real`"].tolist() == ["+1.00 (+0.75 to +1.25): helps", "+1.50 (+1.25 to +1.75): helps"]
-    assert table["over `real+copies`"].tolist() == ["", "+0.50 (+0.25 to +0.75): helps"]
+def test_rare_classes(tmp_path: Path) -> None:
+    baseline = [{"name": "natural", "of": "real", "batches": "natural"}]
+    baseline += [{"name": "weighted", "of": "real", "batches": "weighted"}]
+    finished(
+        tmp_path,
+        split={"rare_classes": ["b"], "common_per_class": 6},
+        variants={"baseline": baseline, "generated": [{"name": "filled", "of": "real+gan", "fill": True}]},
+        compare={"primary": {"budget": BUDGET, "arm": "filled", "reference": "real"}},
+    )
+    for real in load_split(SPLIT).real(IMAGES):
+        assert np.bincount(real.labels).tolist() == [6, 2, 6]
+    assert read_json(SPLIT.with_suffix(".json"))["per_class"] == {"a": 6, "b": 2, "c": 6}
+    deltas = pd.read_csv("results/deltas.csv")
+    pairs = set(zip(deltas["arm"], deltas["reference"], strict=True))
+    assert {("filled", "real"), ("filled", "real+gan"), ("weighted", "real"), ("natural", "real")} <= pairs
 
 
-def test_what_an_arm_is_worth_ends_where_the_curve_does(tmp_path: Path) -> None:
-    deltas([(b, "real+gan", "real", 1.0, 0.5, 1.5, "helps") for b in (10, 100)]).to_csv(tmp_path / "deltas.csv")
-    accuracies({(10, "real"): [80.0], (100, "real"): [90.0]}).to_csv(tmp_path / "accuracies.csv")
-    rows = [(10, "real+gan", 12.4, 0.0, 15.0, 10, 100), (100, "real+gan", float("inf"), 98.0, float("inf"), 10, 100)]
-    names = ["budget", "arm", "worth", "worth_low", "worth_high", "curve_from", "curve_to"]
-    pd.DataFrame(rows, columns=names).to_csv(tmp_path / "worth.csv")
-    assert worth_to_table(tmp_path)["`real+gan` is worth"].tolist() == [
-        "12 (fewer than 10 to 15)",
-        "more than 100 (98 to more than 100)",
-    ]
+def test_wrong_labels_are_what_every_training_saw(tmp_path: Path) -> None:
+    finished(tmp_path, split={"label_noise": 0.5})
+    drawn = load_split(SPLIT)
+    assert ((drawn.labels != IMAGES.labels[drawn.subsets]).sum(axis=1) == 3).all()  # one of two in each class
+    recorded = read_json(Path("results/provenance.json"))["budgets"][str(BUDGET)]
+    for replicate, real in enumerate(drawn.real(IMAGES)):
+        assert recorded["arms"]["real"][replicate]["real"] == images_to_digest(real)
+        assert read_json(Path(f"artifacts/gan/{BUDGET}/inputs.json"))[replicate]["real"] == images_to_digest(real)
 
 
-def test_the_page_has_the_tables_of_the_studies_that_are_kept(root: Path) -> None:
-    page = (root / regimes.PAGE).read_text(encoding="utf-8")
-    blocks = regimes.studies_to_blocks(root / regimes.STUDIES)
-    assert blocks
-    for name, block in blocks.items():
-        assert f"<!-- begin {name} -->\n{block}\n<!-- end {name} -->" in page, (
-            f"run python -m benchmarks.regimes: {name}"
-        )
+def test_unlabelled_images_reach_the_gan_with_the_labels_that_the_teacher_reads(tmp_path: Path) -> None:
+    finished(
+        tmp_path,
+        split={"unlabelled_per_class": 5},
+        arms={"pseudo_confidence": 0.0},
+        variants={"baseline": [{"name": "real+pseudo", "of": "real", "pseudo": True}], "generated": []},
+    )
+    drawn, pseudo = load_split(SPLIT), load_pseudo_labels(Path(f"artifacts/pseudo/{BUDGET}.npz"))
+    assert drawn.unlabelled.shape == (REPLICATES, 15) and pseudo.sure.all()
+    everything = np.concatenate([drawn.subsets, drawn.unlabelled], axis=1).ravel()
+    assert len(np.unique(everything)) == len(everything)
+    recorded = read_json(Path("results/provenance.json"))["budgets"][str(BUDGET)]
+    for replicate, joined in enumerate(pseudo.join(drawn, IMAGES)):
+        assert len(joined) == 3 * BUDGET + 15
+        assert joined.labels[3 * BUDGET :].tolist() == pseudo.labels[replicate].tolist()
+        digest = images_to_digest(joined)
+        assert recorded["arms"]["real+pseudo"][replicate]["real"] == digest
+        assert read_json(Path(f"artifacts/gan/{BUDGET}/inputs.json"))[replicate]["real"] == digest
+        assert recorded["arms"]["real+gan"][replicate]["real"] == recorded["replicates"][replicate]["real"] != digest
+
+
+def test_a_teacher_that_is_not_sure_adds_nothing(tmp_path: Path) -> None:
+    study = Study(tmp_path, split={"unlabelled_per_class": 2}, arms={"pseudo_confidence": 0.99})
+    study.data(IMAGES, TEST)
+    study.run(split.split, train_teacher.train_teacher)
+    drawn, pseudo = load_split(SPLIT), load_pseudo_labels(Path(f"artifacts/pseudo/{BUDGET}.npz"))
+    assert not pseudo.sure.any()
+    for real, joined in zip(drawn.real(IMAGES), pseudo.join(drawn, IMAGES), strict=True):
+        assert images_to_digest(real) == images_to_digest(joined)
+
+
+def test_an_unlabelled_image_of_another_replicate_is_a_leak(tmp_path: Path) -> None:
+    study = finished(tmp_path, split={"unlabelled_per_class": 2})
+    arrays = load_arrays(SPLIT)
+    arrays["unlabelled"][0][0] = arrays["subsets"][1][0]
+    save_arrays(SPLIT, **arrays)
+    study.refused(f"training image {arrays['subsets'][1][0]} is in two subsets")
+
+
+# Drawing
+
+
+def test_labelled_images_come_first_and_no_image_twice() -> None:
+    labels, nothing = np.arange(60) % 3, np.empty(0, np.int64)
+    plain, none = draw_subsets(labels, nothing, 4, np.array([4, 4, 4]), 0, 2, seed=5)
+    assert none.shape == (2, 0)
+    drawn, others = draw_subsets(labels, nothing, 4, np.array([4, 4, 4]), 6, 2, seed=5)
+    assert np.array_equal(drawn[0], plain[0])  # the first replicate's do not depend on the unlabelled ones
+    assert np.bincount(labels[others[0]]).tolist() == [6, 6, 6]
+    assert len(np.unique(np.concatenate([drawn.ravel(), others.ravel()]))) == 2 * 30
+
+
+def test_too_many_common_images_name_their_param() -> None:
+    labels, nothing = np.arange(60) % 3, np.empty(0, np.int64)
+    text = r"^split.common_per_class: 15 images a class x 2 replicates need 30 of class 0, which has 20"
+    with pytest.raises(InputError, match=text):
+        draw_subsets(labels, nothing, 2, np.array([15, 2, 15]), 0, 2, seed=5)
+
+
+def test_an_unknown_rare_class_lists_the_known_ones(tmp_path: Path) -> None:
+    study = Study(tmp_path, split={"rare_classes": ["z"]})
+    study.data(IMAGES, TEST)
+    with pytest.raises(InputError, match=r"split.rare_classes: no class 'z'; the classes are a, b, c"):
+        study.run(split.split)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5])
+def test_noise_replaces_a_share_of_each_class_by_other_classes(share: float) -> None:
+    labels = np.repeat(np.arange(4), 50)
+    noisy = noisy_labels(labels, 4, share, seed=1)
+    wrong = noisy != labels
+    assert [int(wrong[labels == k].sum()) for k in range(4)] == [round(50 * share)] * 4
+    assert set(noisy.tolist()) <= {0, 1, 2, 3}
+    assert share == 0 or {*noisy[wrong & (labels == 0)].tolist()} == {1, 2, 3}
+
+
+@pytest.mark.parametrize("share", [0.04, 0.96])
+def test_a_share_that_rounds_to_no_image_is_refused_though_nobody_checked(tmp_path: Path, share: float) -> None:
+    variants = {"baseline": [{"name": "odd", "of": "real+copies", "share": share}], "generated": []}
+    study = Study(tmp_path, variants=variants)
+    study.data(IMAGES, TEST)
+    study.run(split.split, train_teacher.train_teacher)
+    line = rf"^odd: {share} of a batch of 12 leaves no synthetic or no real image$"
+    with pytest.raises(InputError, match=line):
+        study.run(train_baseline.train_baseline)
+    assert not Path("artifacts/baseline").exists()
