@@ -21,9 +21,10 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from ruamel.yaml import YAML
 
 from pipeline import comparison, groups, images, subsets
-from pipeline.classifier.arms import ARMS, Arm
+from pipeline.classifier.arms import ARMS, Arm, to_variants
 from pipeline.config import from_mapping
 from pipeline.controls import ARMS as CONTROL_ARMS
 from pipeline.controls import controls_to_deltas
@@ -41,9 +42,11 @@ from pipeline.report.tables import classes_to_heat, print_table
 from pipeline.report.words import copying, duration, regime, signed, typeset, warnings
 from pipeline.report.worth import interval, sentence, worth_to_text
 from pipeline.split import Split
+from pipeline.stages.stage import read_params
 from pipeline.worth import predictions_to_worth
 
-RAW = Path(__file__).parents[1] / "datasets" / "MNIST" / "raw"
+ROOT = Path(__file__).parents[1]
+RAW = ROOT / "datasets" / "MNIST" / "raw"
 # Mean accuracy at 50 a class, and how often two arms err together is left to chance and to each image's difficulty.
 SKILLS = {
     "real": 93.0,
@@ -817,22 +820,47 @@ def test_variants_have_charts_of_their_own(study: tuple[Path, dict[str, Any]], t
     ]
 
 
-def test_the_ratio_chart_follows_the_variants_that_differ_in_number_alone(
-    study: tuple[Path, dict[str, Any]], tmp_path: Path
-) -> None:
+def with_variants_of(root: Path, generated: Sequence[dict[str, Any]], shares: dict[str, float], batch: int) -> None:
+    """Plant variants of real+gan in a study of budget 5: its numbers, but deltas of 0, 1, 2 and so on. shares: of a
+    batch by kind.
+    """
+    names = ("results/deltas.csv", "results/accuracies.csv", "artifacts/augmented/5/history.csv")
+    path, tables = root / "artifacts/augmented/5/arms.json", [pd.read_csv(root / name) for name in names]
+    made, owns = json.loads(path.read_text()), [table[table["arm"] == "real+gan"] for table in tables]
+    for delta, variant in enumerate(to_variants({"generated": list(generated)}).generated):
+        arm = variant.arm()
+        synthetic = round(batch * (arm.share or shares["gan"]))
+        made[arm.name] = asdict(arm) | {"batch": {"real": batch - synthetic, "synthetic": synthetic}}
+        for i, (own, change) in enumerate(zip(owns, ({"delta": float(delta)}, {}, {}), strict=True)):
+            tables[i] = pd.concat([tables[i], own.assign(arm=arm.name, **change)])
+    write_json(path, made)
+    for name, table in zip(names, tables, strict=True):
+        table.to_csv(root / name, index=False)
+
+
+def test_the_ratio_chart_is_drawn_for_the_arms_of_its_study(study: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     root = shutil.copytree(study[0], tmp_path / "study")
-    path, deltas = root / "artifacts/augmented/5/arms.json", pd.read_csv(root / "results/deltas.csv")
-    arms = json.loads(path.read_text())
-    row = deltas[(deltas["arm"] == "real+gan") & (deltas["reference"] == "real")]
-    for name, per_class in (("2 for each", 10), ("1 for each", 5)):
-        arms[name] = arms["real+gan"] | {"name": name, "of": "real+gan", "per_class": per_class}
-        deltas = pd.concat([deltas, row.assign(arm=name, delta=float(per_class))])
-    arms["half"] = arms["real+gan"] | {"name": "half", "of": "real+gan", "per_class": 20, "weight": 0.5}
-    write_json(path, arms)
-    deltas.to_csv(root / "results/deltas.csv", index=False)
+    conf = YAML(typ="safe").load(ROOT / "conf/ratio_curve.yaml")
+    variants, params = conf["variants"]["generated"], read_params(ROOT / "params.yaml")
+    with_variants_of(root, variants, params["arms"]["synthetic_share"], params["classifier"]["batch_size"])
     loaded = load_study(root, [5], study[1])
-    picture = charts.ratio_chart(loaded, loaded.budgets[0])
-    assert picture is not None
-    assert "+5.00 at 1, +10.00 at 2, " in picture.alt and picture.alt.endswith(" at 100.")
-    plain = load_study(study[0], [5], study[1])
-    assert charts.ratio_chart(plain, plain.budgets[0]) is None
+    (picture,) = charts.ratio_charts(loaded, loaded.budgets[0])
+    said = ", ".join(f"{signed(float(i))} at {variant['per_class'] / 5:g}" for i, variant in enumerate(variants))
+    assert picture.alt == f"Delta in points to real against generated images for each real one: {said}."
+    assert "How many generated images for each real one?" in render(root, study[1])
+    assert "How many generated images for each real one?" not in render(*study)
+
+
+def test_a_ratio_chart_holds_what_differs_in_number_alone(study: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    root = shutil.copytree(study[0], tmp_path / "study")
+    variants = [
+        {"name": "2 for each", "of": "real+gan", "per_class": 10, "share": 0.5},
+        {"name": "1 for each", "of": "real+gan", "per_class": 5},
+        {"name": "half the weight", "of": "real+gan", "per_class": 20, "weight": 0.5},
+        {"name": "a quarter", "of": "real+gan", "per_class": 20, "share": 0.25},
+    ]
+    with_variants_of(root, variants, {"gan": 0.5}, 64)  # real+gan itself has 32 of 64
+    loaded = load_study(root, [5], study[1])
+    (picture,) = charts.ratio_charts(loaded, loaded.budgets[0])
+    own = loaded.deltas.set_index(["arm", "reference"]).loc[("real+gan", "real"), "delta"]
+    assert picture.alt.endswith(f": +1.00 at 1, 0.00 at 2, {signed(own)} at 100.")

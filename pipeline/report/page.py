@@ -189,7 +189,7 @@ def _budget(study: Study, budget: Budget) -> dict[str, Any]:
         "images": len(budget.real),
         "development": budget.development,
         "delta_panels": _delta_panels(study, budget),
-        "ratio": charts.ratio_chart(study, budget),
+        "ratios": charts.ratio_charts(study, budget),
         "groups": tables.groups_to_texts(study.groups, budget.size),
         "accuracy_chart": charts.accuracy_chart(study, budget.size),
         "accuracies": tables.accuracies_to_text(study, budget.size),
