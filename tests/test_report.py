@@ -39,7 +39,7 @@ from pipeline.report.rates import RATE, params_to_settings
 from pipeline.report.study import load_study
 from pipeline.report.summary import study_to_summary
 from pipeline.report.tables import classes_to_heat, print_table
-from pipeline.report.words import copying, duration, regime, signed, typeset, warnings
+from pipeline.report.words import copying, duration, information, regime, signed, typeset, warnings
 from pipeline.report.worth import interval, sentence, worth_to_text
 from pipeline.split import Split
 from pipeline.stages.stage import read_params
@@ -782,6 +782,47 @@ def test_what_a_replicate_was_given_is_said() -> None:
     assert lines[0] == "only some classes are that short: b (20) and c (10); the others have 500."
     assert lines[1].startswith("7 of a replicate's labels are wrong")
     assert lines[2].startswith("each replicate has 40 images without labels")
+    assert "Arms with GAN images know them through the GAN" in lines[2]
+
+
+def test_a_contrast_of_unequal_knowledge_is_marked(study: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    root = shutil.copytree(study[0], tmp_path / "study")
+    path, split = root / "artifacts/baseline/5/arms.json", root / "artifacts/splits/5.json"
+    made = json.loads(path.read_text())
+    made["real+pseudo"] = made["real"] | {"name": "real+pseudo", "of": "real", "pseudo": True}
+    write_json(path, made)
+    write_json(split, json.loads(split.read_text()) | {"unlabelled": 40})
+    for name in ("results/accuracies.csv", "artifacts/baseline/5/history.csv"):
+        table = pd.read_csv(root / name)
+        pd.concat([table, table[table["arm"] == "real"].assign(arm="real+pseudo")]).to_csv(root / name, index=False)
+    deltas = pd.read_csv(root / "results/deltas.csv")
+    row = deltas[(deltas["arm"] == "real+gan") & (deltas["reference"] == "real")]
+    others = [row.assign(reference="real+pseudo", delta=0.25), row.assign(arm="real+pseudo")]
+    pd.concat([deltas, *others]).to_csv(root / "results/deltas.csv", index=False)
+    loaded = load_study(root, [5], study[1])
+    marks = information(loaded)
+    assert marks[5, "real+gan", "real"] == marks[5, "real+pseudo", "real"] == "knows more"
+    assert (5, "real+gan", "real+pseudo") not in marks and (5, "real+classical", "real") not in marks
+    assert set(marks.values()) == {"knows more"}
+    titles = [title for title, _ in _delta_panels(loaded, loaded.budgets[0])]
+    assert "Against real images with pseudo-labels, which know as much" in titles
+
+    html = render(root, study[1])
+    hero, cards = html.split('<div class="hero')[1].split('<div class="cards">')[:2]
+    assert "Not on equal terms: real+gan knows unlabelled images" in hero
+    fair, unfair = (
+        next(card for card in cards.split("</section>") if f"{title}</h3>" in card)
+        for title in ("GAN images, against pseudo-labels", "GAN images")
+    )
+    assert "knows more: not the gain of GAN images alone" in unfair and "knows more" not in fair
+    rows = [Page(row).text for row in re.findall("<tr.*?</tr>", section(html, "table"), re.DOTALL)]
+    assert sum("knows more" in row for row in rows) == len(marks)
+    summary = (root / "report/summary.md").read_text(encoding="utf-8")
+    assert "**Not on equal terms" in summary and summary.count("(knows more) |") == len(marks)
+
+    assert information(load_study(study[0], [5], study[1])) == {}
+    plain = render(*study)
+    assert "knows more" not in plain and "Knows more" not in plain and "Not on equal terms" not in plain
 
 
 CHANGES = (("rare", 3.0, 1.0, 5.0), ("common", -0.5, -1.0, 0.0), ("balanced", 1.0, None, None))

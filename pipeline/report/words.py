@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.comparison import WORDS
+from pipeline.comparison import WORDS, arms_that_know
 from pipeline.ledger import Reuse
 from pipeline.report.effort import budget_to_efforts, is_equal
 from pipeline.report.rates import RateCheck
@@ -144,10 +144,37 @@ def regime(split: Mapping[str, Any]) -> list[str]:
         lines.append(f"{split['wrong_labels']} of a replicate's labels are wrong; the test labels are right.")
     if split.get("unlabelled"):
         lines.append(
-            f"each replicate has {split['unlabelled']} images without labels, too, which its GAN saw with the labels "
-            "that a teacher read in them; arms without `pseudo` know nothing of these: another information rule."
+            f"each replicate has {split['unlabelled']} images without labels, too. Its GAN saw those that a teacher "
+            "was sure of, with the labels that it read; so did arms with pseudo-labels. Arms with GAN images know them "
+            "through the GAN, the others not at all. A delta between two that do not know the same is marked: it is "
+            "not the gain of GAN images alone."
         )
     return lines
+
+
+def information(study: Study) -> dict[tuple[int, str, str], str]:
+    """Budget, arm and reference of each contrast across information rules -> knows more, or knows less: whether the
+    arm knows unlabelled images that its reference does not, or the other way round.
+    """
+    known = {b.size: arms_that_know(b.arms, b.split.get("unlabelled", 0)) for b in study.budgets}
+    marks = {}
+    for size, arm, reference in study.deltas[["budget", "arm", "reference"]].itertuples(index=False):
+        if (arm in known[size]) != (reference in known[size]):
+            marks[size, arm, reference] = "knows more" if arm in known[size] else "knows less"
+    return marks
+
+
+def unfair(primary: Mapping[str, Any], marked: Mapping[tuple[int, str, str], str]) -> str:
+    """What a mark of `information` on the primary contrast means; empty where it has none."""
+    arm, reference = primary["arm"], primary["reference"]
+    mark = marked.get((primary["budget"], arm, reference))
+    more, less = (arm, reference) if mark == "knows more" else (reference, arm)
+    if not mark:
+        return ""
+    return (
+        f"Not on equal terms: {more} knows unlabelled images, by itself or through its GAN, of which {less} knows "
+        "nothing. This is not the gain of GAN images alone."
+    )
 
 
 def _ill(entry: Mapping[str, Any]) -> str:
