@@ -195,7 +195,10 @@ def holm(p: ArrayLike) -> NDArray[np.float64]:
 
 
 def interval_to_verdict(low: float, high: float, p_holm: float, config: CompareConfig) -> str:
-    """Bounds in points -> equivalent, helps, hurts or inconclusive; descriptive where there is no interval."""
+    """Bounds in points -> equivalent, helps, hurts or inconclusive; descriptive where there is no interval.
+
+    Equivalent comes of the interval alone: unlike helps and hurts it is not corrected for the number of contrasts.
+    """
     if math.isnan(p_holm):
         return "descriptive"
     if -config.margin < low and high < config.margin:

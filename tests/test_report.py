@@ -39,7 +39,7 @@ from pipeline.report.rates import RATE, params_to_settings
 from pipeline.report.study import load_study
 from pipeline.report.summary import study_to_summary
 from pipeline.report.tables import classes_to_heat, print_table
-from pipeline.report.words import copying, duration, information, regime, signed, typeset, warnings
+from pipeline.report.words import copying, duration, information, regime, signed, tuning, typeset, warnings
 from pipeline.report.worth import interval, sentence, worth_to_text
 from pipeline.split import Split
 from pipeline.stages.stage import read_params
@@ -496,7 +496,8 @@ def test_what_an_arm_is_worth(tmp_path: Path) -> None:
     )
     assert "from 2 to 20 a class" in shown.text
     for shown_row in worth_to_text(table).to_numpy().tolist():
-        assert " ".join(shown_row).replace("+", "") in shown.text.replace("+", "")
+        assert typeset(" ".join(shown_row)).replace("+", "") in shown.text.replace("+", "")
+    assert typeset(sentence(row)) in shown.text and "extra" in sentence(row)
     assert len(shown.values("alt")) == 2 and sentence(row) in shown.values("alt")[1]
     assert "#worth" in page.values("href")
     summary = (tmp_path / "report/summary.md").read_text(encoding="utf-8")
@@ -509,23 +510,32 @@ def test_one_budget_is_no_curve(study: tuple[Path, dict[str, Any]], html: str) -
 
 
 @pytest.mark.parametrize(
-    ("worth", "said"),
+    ("worth", "said", "more"),
     [
-        ((71.2, 58.4, 89.9), "is worth 71 real images a class (58 to 90)."),
-        ((7.44, 5.1, 12), "is worth 7.4 real images a class (5.1 to 12)."),
-        ((1240, 620, np.inf), "is worth 1,240 real images a class (620 to more than 5,000)."),
-        ((9.96, 0, 90), "is worth 10 real images a class (fewer than 5 to 90)."),
-        ((np.inf, 4000, np.inf), "is worth more than 5,000 real images a class (4,000 to more than 5,000)."),
-        ((np.inf, 5000, np.inf), "is worth more than 5,000 real images a class."),
-        ((0, 0, 5), "is worth fewer than 5 real images a class."),
-        ((60, 0, np.inf), "is worth 60 real images a class (fewer than 5 to more than 5,000)."),
+        ((71.2, 58.4, 89.9), "71 real images a class (58 to 90)", "-929 (-942 to -910)"),
+        ((7.44, 5.1, 12), "7.4 real images a class (5.1 to 12)", "-993 (-995 to -988)"),
+        ((1240, 620, np.inf), "1,240 real images a class (620 to more than 5,000)", "+240 (-380 to more than +4,000)"),
+        ((9.96, 0, 90), "10 real images a class (fewer than 5 to 90)", "-990 (less than -995 to -910)"),
+        (
+            (np.inf, 4000, np.inf),
+            "more than 5,000 real images a class (4,000 to more than 5,000)",
+            "more than +4,000 (+3,000 to more than +4,000)",
+        ),
+        ((np.inf, 5000, np.inf), "more than 5,000 real images a class", "more than +4,000"),
+        ((0, 0, 5), "fewer than 5 real images a class", "less than -995"),
+        ((1003.4, 1000, 1012), "1,003 real images a class (1,000 to 1,012)", "+3.4 (0 to +12)"),
+        (
+            (60, 0, np.inf),
+            "60 real images a class (fewer than 5 to more than 5,000)",
+            "-940 (less than -995 to more than +4,000)",
+        ),
     ],
 )
-def test_worth_in_words(worth: tuple[float, float, float], said: str) -> None:
+def test_worth_in_words(worth: tuple[float, float, float], said: str, more: str) -> None:
     row = {"budget": 1000, "arm": "real+gan", "curve_from": 5, "curve_to": 5000}
     row |= dict(zip(("worth", "worth_low", "worth_high"), worth, strict=True))
-    assert sentence(row) == f"real+gan at 1,000 a class {said}"
-    assert interval(row) in said.replace("is worth ", "")
+    assert sentence(row) == f"real+gan at 1,000 a class is worth {said}: {more} extra."
+    assert interval(row) in said
 
 
 def test_one_replicate_in_colour(tmp_path: Path) -> None:
@@ -843,6 +853,41 @@ def test_rare_classes_have_a_table_of_their_own(study: tuple[Path, dict[str, Any
     html = render(root, study[1])
     assert "Rare and common classes" in html and "+3.00 (+1.00 to +5.00)" in html
     assert "Rare and common classes" not in render(*study)
+
+
+def test_an_uneven_study_says_whose_images_are_few(study: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    root = shutil.copytree(study[0], tmp_path / "study")
+    path = root / "artifacts/splits/5.json"
+    write_json(path, json.loads(path.read_text()) | {"per_class": {"0": 5, "1": 500}})
+    rows = [[5, "real+gan", "real", group, 90.0, 1.0, 1.0, 0.5, 1.5] for group in ("rare", "common", "balanced")]
+    rows += [[5, "real", "real", *row[3:]] for row in rows]
+    pd.DataFrame(rows, columns=groups.COLUMNS).to_csv(root / "results/groups.csv", index=False)
+    text = Page(render(root, study[1])).text
+    assert "mnist · 5 real images of each rare class ·" in text
+    assert "Budget: real training images of each rare class." in text
+    assert "The tables have 3 intervals, and none is adjusted for their number" in text
+    assert "At 5 real images of each rare class; the oracle" in (root / "report/summary.md").read_text()
+    assert "rare class" not in Page(render(*study)).text
+
+
+@pytest.mark.parametrize(
+    ("source", "undrawn", "said"),
+    [
+        (
+            "mnist",
+            4000,
+            "4,000 training images are never drawn by a study; GAN, classifier and arms were chosen on them.",
+        ),
+        ("mnist", 50, "chosen on 400 a class of MNIST's training images, and this study may draw some of those."),
+        ("folder", 0, "chosen on MNIST's training images, none on images of folder; 0 training images are never drawn"),
+    ],
+)
+def test_what_was_tuned_where(study: tuple[Path, dict[str, Any]], source: str, undrawn: int, said: str) -> None:
+    loaded = load_study(study[0], [5], study[1])
+    budgets = [replace(loaded.budgets[0], development=undrawn)]
+    changed = replace(loaded, data=loaded.data | {"source": source}, budgets=budgets)
+    assert said in tuning(changed)
+    assert tuning(changed) in Page(section(study_to_page(changed), "method")).text
 
 
 def test_variants_have_charts_of_their_own(study: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from pipeline.report import controls, worth
 from pipeline.report.study import Budget, Study
 from pipeline.report.tables import accuracies_to_text, deltas_to_text, text_to_markdown
-from pipeline.report.words import copying, headline, information, number, shift, spread_out, unfair, warnings
+from pipeline.report.words import (
+    copying,
+    each_class_of,
+    headline,
+    information,
+    number,
+    shift,
+    spread_out,
+    unfair,
+    warnings,
+)
 
 
 def study_to_summary(study: Study) -> str:
@@ -30,10 +40,10 @@ def study_to_summary(study: Study) -> str:
         text_to_markdown(deltas[columns]),
         "## Accuracy by arm",
     ]
-    oracle = number(study.metrics["oracle"]["accuracy"])
+    oracle, each = number(study.metrics["oracle"]["accuracy"]), each_class_of(study)
     for budget in study.budgets:
         parts.append(
-            f"At {budget.size} real images a class; the oracle, which saw all training images, reaches {oracle} %."
+            f"At {budget.size} real images {each}; the oracle, which saw all training images, reaches {oracle} %."
         )
         parts.append(text_to_markdown(accuracies_to_text(study, budget.size)))
     if found := worth.sentences(study):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.comparison import WORDS, arms_that_know
+from pipeline.comparison import WORDS, arms_that_know, each_class
 from pipeline.ledger import Reuse
 from pipeline.report.effort import budget_to_efforts, is_equal
 from pipeline.report.rates import RateCheck
@@ -134,10 +134,40 @@ def warnings(study: Study) -> list[str]:
     return found
 
 
+CHOSEN = 400  # images a class of MNIST's training set on which the settings were chosen (docs/choices.md)
+
+
+def tuning(study: Study) -> str:
+    """On which images the settings were chosen, and whether this study draws any of them."""
+    undrawn, source = study.budgets[0].development, study.data["source"]
+    kept = f"{undrawn:,} training images are never drawn by a study"
+    if source == "mnist" and undrawn >= CHOSEN * len(study.classes):
+        return f"{kept}; GAN, classifier and arms were chosen on them."
+    if source == "mnist":
+        return (
+            f"{kept}; the project's settings of GAN, classifier and arms were chosen on {CHOSEN} a class of MNIST's "
+            "training images, and this study may draw some of those."
+        )
+    return (
+        f"The project's settings of GAN, classifier and arms were chosen on MNIST's training images, none on images of "
+        f"{source}; {kept}."
+    )
+
+
+def each_class_of(study: Study) -> str:
+    """What follows the number of images of the primary contrast's budget: a class, or of each rare class."""
+    size = study.compare.primary.budget
+    return next(each_class(_uneven(budget.split)) for budget in study.budgets if budget.size == size)
+
+
+def _uneven(split: Mapping[str, Any]) -> bool:
+    return len(set(split.get("per_class", {}).values())) > 1  # older studies do not say
+
+
 def regime(split: Mapping[str, Any]) -> list[str]:
     """What a replicate was given besides so many clean labels of each class; split: the split's own record."""
     lines, counts = [], split.get("per_class", {})
-    if len(set(counts.values())) > 1:
+    if _uneven(split):
         rare = [f"{name} ({count})" for name, count in counts.items() if count < max(counts.values())]
         lines.append(f"only some classes are that short: {listed(rare)}; the others have {max(counts.values())}.")
     if split.get("wrong_labels"):
