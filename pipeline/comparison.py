@@ -14,7 +14,7 @@ bootstrap over replicates is not used: with few of them its percentile interval 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -61,7 +61,8 @@ class Predictions:
     """What the classifiers of a study said of the same T test images.
 
     by_budget: budget -> arm -> int (R, T), row r from replicate r. labels: int (T,). classes: the class names. of: the
-    arm that a variant varies.
+    arm that a variant varies. fair: of an arm that knows unlabelled images, the real ones with pseudo-labels
+    (`arms_to_fair`).
     Raises InputError if the arms of a budget are not paired, lack `real`, or if a label or prediction names no class.
     """
 
@@ -69,6 +70,7 @@ class Predictions:
     labels: NDArray[np.integer]
     classes: Sequence[str]
     of: Mapping[str, str] = field(default_factory=dict)
+    fair: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.labels.ndim != 1 or len(self.labels) < 2:
@@ -193,7 +195,10 @@ def holm(p: ArrayLike) -> NDArray[np.float64]:
 
 
 def interval_to_verdict(low: float, high: float, p_holm: float, config: CompareConfig) -> str:
-    """Bounds in points -> equivalent, helps, hurts or inconclusive; descriptive where there is no interval."""
+    """Bounds in points -> equivalent, helps, hurts or inconclusive; descriptive where there is no interval.
+
+    Equivalent comes of the interval alone: unlike helps and hurts it is not corrected for the number of contrasts.
+    """
     if math.isnan(p_holm):
         return "descriptive"
     if -config.margin < low and high < config.margin:
@@ -203,11 +208,34 @@ def interval_to_verdict(low: float, high: float, p_holm: float, config: CompareC
     return "inconclusive"
 
 
-def contrasts(arms: Sequence[str], of: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
+def arms_that_know(made: Mapping[str, Mapping[str, Any]], unlabelled: int) -> list[str]:
+    """Those of `made` (what arms.json holds, by name) that know a replicate's unlabelled images: by themselves, with
+    pseudo-labels, or through the GAN, which saw them. unlabelled: how many there are.
+    """
+    return [name for name, arm in made.items() if unlabelled and (arm["pseudo"] or arm["synthetic"] == "gan")]
+
+
+def arms_to_fair(made: Mapping[str, Mapping[str, Any]], unlabelled: int) -> dict[str, str]:
+    """Arm -> the real images with pseudo-labels, distorted or not as it has them: a reference that knows as much, for
+    each arm that knows the unlabelled images and has synthetic ones. Arguments as of `arms_that_know`.
+    """
+    known = arms_that_know(made, unlabelled)
+    plain: dict[bool, str] = {}
+    for name in known:
+        if made[name]["synthetic"] is None:
+            plain.setdefault(made[name]["classical"], name)
+    synthetic = [name for name in known if made[name]["synthetic"] is not None]
+    return {name: plain[made[name]["classical"]] for name in synthetic if made[name]["classical"] in plain}
+
+
+def contrasts(
+    arms: Sequence[str], of: Mapping[str, str] | None = None, fair: Mapping[str, str] | None = None
+) -> list[tuple[str, str]]:
     """The (arm, reference) pairs to report among `arms`; of two that mirror each other, the first only.
 
     of: the arm that a variant varies. A variant is held against that one, and against the real images as it has them,
-    distorted or not, so that many variants do not cost every other contrast its power.
+    distorted or not, so that many variants do not cost every other contrast its power. fair: the arm that knows the
+    same unlabelled images as another, against which this one is held as well.
     """
     of = of or {}
     pairs = [(arm, reference) for reference in ("real", "real+classical") for arm in arms if arm not in of]
@@ -215,6 +243,7 @@ def contrasts(arms: Sequence[str], of: Mapping[str, str] | None = None) -> list[
     pairs += [("real+gan", "real+copies"), ("real+gan", "real+interpolated")]
     pairs += [(arm, base) for arm, base in of.items()]
     pairs += [(arm, "real+classical" if "classical" in base.split("+") else "real") for arm, base in of.items()]
+    pairs += list((fair or {}).items())
     present = [pair for pair in dict.fromkeys(pairs) if len(set(pair)) == 2 and set(pair) <= set(arms)]
     return [pair for i, pair in enumerate(present) if pair[::-1] not in present[:i]]
 
@@ -227,7 +256,7 @@ def _pairs(study: Predictions, primary: Contrast) -> list[tuple[int, str, str]]:
             raise InputError(f"compare.primary: the study has no arm {arm} at budget {primary.budget}")
     rows = []
     for budget in sorted(study.by_budget):
-        pairs = contrasts(list(study.by_budget[budget]), study.of)
+        pairs = contrasts(list(study.by_budget[budget]), study.of, study.fair)
         if budget == primary.budget and declared not in pairs:
             pairs = [declared] + [pair for pair in pairs if pair != declared[::-1]]
         rows += [(budget, arm, reference) for arm, reference in pairs]
@@ -300,12 +329,17 @@ def predictions_to_mcnemar(study: Predictions, config: CompareConfig) -> pd.Data
 
 
 def deltas_to_metrics(
-    study: Predictions, deltas: pd.DataFrame, config: CompareConfig, oracle_predictions: NDArray[np.integer]
+    study: Predictions,
+    deltas: pd.DataFrame,
+    config: CompareConfig,
+    oracle_predictions: NDArray[np.integer],
+    uneven: Collection[int] = (),
 ) -> dict[str, Any]:
     """What results/metrics.json holds: numbers of 4 decimals, null for NaN, nested for `dvc metrics show` and `diff`.
 
     deltas: from `predictions_to_deltas` of the same study. oracle_predictions: int (T,), of the classifier that was
-    trained on all training images. Raises InputError if those are not one prediction a test image.
+    trained on all training images. uneven: the budgets at which only some classes, the rare ones, are that small.
+    Raises InputError if there is not one prediction of the oracle a test image.
     """
     if oracle_predictions.shape != study.labels.shape:
         raise InputError(f"oracle: predictions {oracle_predictions.shape} for {len(study.labels)} test images")
@@ -320,12 +354,22 @@ def deltas_to_metrics(
         contrast = Contrast(plain.pop("budget"), plain.pop("arm"), plain.pop("reference"))
         delta[str(contrast.budget)][f"{contrast.arm}_vs_{contrast.reference}"] = plain
         if contrast == config.primary:
-            primary = {**asdict(contrast), **plain, "sentence": sentence(row, config.margin, config.confidence)}
+            said = sentence(row, config.margin, config.confidence, contrast.budget in uneven)
+            primary = {**asdict(contrast), **plain, "sentence": said}
     return {"primary": primary, "oracle": {"accuracy": _plain(oracle)}, "accuracy": accuracy, "delta": delta}
 
 
-def sentence(row: Mapping[Any, Any] | pd.Series[Any], margin: float, confidence: float = 0.95) -> str:
-    """A row of deltas in plain English. margin: points; both as the row's verdict was made with."""
+def each_class(uneven: bool) -> str:
+    """What follows a budget's number of images. uneven: only some classes are that small."""
+    return "of each rare class" if uneven else "a class"
+
+
+def sentence(
+    row: Mapping[Any, Any] | pd.Series[Any], margin: float, confidence: float = 0.95, uneven: bool = False
+) -> str:
+    """A row of deltas in plain English. margin: points; both as the row's verdict was made with. uneven: as of
+    `each_class`.
+    """
     arm, reference, verdict, n = row["arm"], row["reference"], row["verdict"], row["replicates"]
     delta, low, high = (round(row[name], 2) + 0.0 for name in ("delta", "ci_low", "ci_high"))  # + 0.0: no "-0.00"
     side = "better" if delta >= 0 else "worse"
@@ -351,7 +395,7 @@ def sentence(row: Mapping[Any, Any] | pd.Series[Any], margin: float, confidence:
         ending = f"{subject} {word}, but by less than matters (all of it within ±{margin:g} points)"
     if verdict == "inconclusive" and clear:
         ending += f"; among the study's many comparisons it may be luck (Holm-adjusted p {row['p_holm']:.2f})"
-    return f"At {row['budget']} real images a class, {arm} is {size} {reference} ({facts}): {ending}."
+    return f"At {row['budget']} real images {each_class(uneven)}, {arm} is {size} {reference} ({facts}): {ending}."
 
 
 def _plain(value: Any) -> Any:

@@ -1,9 +1,9 @@
 """Non-neural controls: does synthetic data help classifiers that learn nothing like a CNN?
 
 Nearest neighbours, a support vector machine and a random forest on raw pixels, each trained on the same fixed sets: the
-real subset, and with it distorted copies, interpolated images or GAN images, as many of each kind. They see a set once
-and whole, so there are no batches to mix or to distort afresh; `real+copies` is what classical augmentation can be to
-them. scikit-learn is imported only where a model is trained.
+real subset, and with it distorted copies, interpolated images or GAN images, as many of each kind; or GAN images alone.
+They see a set once and whole, so there are no batches to mix or to distort afresh; `real+copies` is what classical
+augmentation can be to them. scikit-learn is imported only where a model is trained.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ Model = Literal["knn", "svm", "forest"]
 
 NAMES = {"knn": "nearest neighbours", "svm": "support vector machine", "forest": "random forest"}
 
-# Arm -> the synthetic sets that stand beside the real images, in equal parts.
+# Arm -> what it is trained on: the real images or not, and synthetic sets in equal parts.
 ARMS: dict[str, tuple[str, ...]] = {
-    "real": (),
-    "real+copies": ("copies",),
-    "real+interpolated": ("interpolated",),
-    "real+gan": ("gan",),
-    "real+copies+gan": ("copies", "gan"),
+    "real": ("real",),
+    "real+copies": ("real", "copies"),
+    "real+interpolated": ("real", "interpolated"),
+    "real+gan": ("real", "gan"),
+    "real+copies+gan": ("real", "copies", "gan"),
+    "gan": ("gan",),
 }
 # Beside every arm against `real`: do GAN images know anything that distorted copies do not?
 MORE = [("real+copies+gan", "real+copies")]
@@ -60,7 +61,7 @@ class ControlsConfig:
 def train_control(
     model: Model,
     config: ControlsConfig,
-    real: LabelledImages,
+    real: LabelledImages | None,
     copies: LabelledImages | None,
     interpolated: LabelledImages | None,
     gan: LabelledImages | None,
@@ -70,8 +71,8 @@ def train_control(
     device: object,
     report: Callable[[dict[str, float]], None],
 ) -> dict[str, Any]:
-    """Fit `model` on `real` and the synthetic sets that are given, `per_class` images a class of these in all; only
-    then read the classes of `test_pixels` (uint8 (T, C, H, W), no labels). For `compute.run_replicates`.
+    """Fit `model` on those sets that are given, of the synthetic ones `per_class` images a class in all; only then
+    read the classes of `test_pixels` (uint8 (T, C, H, W), no labels). For `compute.run_replicates`.
 
     Returns predictions (uint16 (T,)) and trained, the number of images. Runs on a CPU, whatever `device` is.
     """
@@ -79,7 +80,7 @@ def train_control(
 
     sets = [images for images in (copies, interpolated, gan) if images is not None]
     parts = [first_of_each(images, share) for images, share in zip(sets, shares(per_class, len(sets)), strict=True)]
-    images = join([real, *parts])
+    images = join(parts if real is None else [real, *parts])
     with threadpool_limits(1):  # as many processes as cores run beside this one
         fitted = new_model(model, config, seed).fit(_flat(images.pixels), images.labels)
         predictions = fitted.predict(_flat(test_pixels)).astype(np.uint16)
@@ -173,7 +174,10 @@ def control_breaks(
             continue
         for r, (handed, own) in enumerate(zip(table, replicates, strict=True)):
             place = f"{here}, replicate {r}"
-            if handed.get("real") != own["real"]:
+            if "real" not in ARMS[arm]:
+                if "real" in handed:
+                    yield f"{place}: it saw real images; its arm takes none"
+            elif handed.get("real") != own["real"]:
                 others = [f"replicate {i}" for i, other in enumerate(replicates) if other["real"] == handed.get("real")]
                 yield f"{place}: it saw {f'the real subset of {others[0]}' if others else 'images of no subset'}"
             if handed.get("gan") != (own["synthetic"] if "gan" in ARMS[arm] else None):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
 from pipeline.comparison import Predictions, differences_to_interval
 
@@ -22,8 +23,9 @@ def predictions_to_groups(
 
     per_class: real images of each class at each budget, (K,). group: rare (fewer images than the commonest class),
     common (the rest), or balanced, the mean of all classes' recalls. The delta is to the reference (see `references`);
-    its interval is that of the comparison, on the test images of the group; balanced has none. Descriptive: no p-value,
-    no verdict.
+    its interval is that of the comparison, on the test images of the group. That of balanced is a t-interval over the
+    replicates' paired differences: it holds for these test images, fresh subsets alone considered, as a mean of recalls
+    has no table of single images to compare. Descriptive: no p-value, no verdict.
     """
     rows = []
     for budget, counts in per_class.items():
@@ -41,9 +43,18 @@ def predictions_to_groups(
                 numbers = [accuracy.mean(), accuracy.std(), 100 * delta, 100 * low, 100 * high]
                 rows.append([budget, arm, reference, group, *numbers])
             balanced, own = (pd.Series(100 * (table @ members).mean(axis=1)) for table in (correct, before))
-            numbers = [balanced.mean(), balanced.std(), (balanced - own).mean(), math.nan, math.nan]
+            bounds = differences_to_bounds(balanced - own, confidence)
+            numbers = [balanced.mean(), balanced.std(), (balanced - own).mean(), *bounds]
             rows.append([budget, arm, reference, "balanced", *numbers])
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def differences_to_bounds(d: pd.Series[float], confidence: float) -> tuple[float, float]:
+    """Two-sided t-interval for the mean of one difference a replicate; NaN for a single one."""
+    if len(d) < 2:
+        return math.nan, math.nan
+    half = float(stats.t.ppf((1 + confidence) / 2, len(d) - 1) * d.std() / math.sqrt(len(d)))
+    return float(d.mean()) - half, float(d.mean()) + half
 
 
 def references(study: Predictions, budget: int) -> list[str]:

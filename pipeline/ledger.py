@@ -58,8 +58,10 @@ def accuracies_to_key(content: bytes) -> str:
 
 
 def data_to_test_set(data: Mapping[str, Any]) -> str:
-    """The test set that section `data` of the params names: the official one of a source, at whatever size, or what is
-    held out of a folder."""
+    """The test set that section `data` of the params names: the official one of a source, at whatever size, rotated or
+    blurred or as it is, or USPS's where that stands in for it; or what is held out of a folder."""
+    if data.get("shift") == "usps":
+        return "usps"
     if data.get("source") != "folder":
         return str(data.get("source", "unknown"))
     return f"folder {data.get('root')}, {data.get('test_fraction')} by seed {data.get('split_seed')}"

@@ -215,6 +215,36 @@ def test_contrasts_of_the_seven_arms() -> None:
     assert comparison.contrasts(["real", "mine"]) == [("mine", "real")]
 
 
+def made_of(name: str, pseudo: bool = False) -> dict[str, Any]:
+    """An arm, as arms.json has it, by a name that says what it is made of."""
+    parts = name.split("+")
+    synthetic = next((kind for kind in ("gan", "copies", "interpolated") if kind in parts), None)
+    return {"synthetic": synthetic, "classical": "classical" in parts, "pseudo": pseudo}
+
+
+PSEUDO = ("real+pseudo", "real+pseudo+classical", "real+pseudo+gan", "real+pseudo+gan+classical")
+FAIR = {
+    "real+gan": "real+pseudo",
+    "real+pseudo+gan": "real+pseudo",
+    "gan": "real+pseudo",
+    "real+gan+classical": "real+pseudo+classical",
+    "real+pseudo+gan+classical": "real+pseudo+classical",
+}
+
+
+def test_what_knows_unlabelled_images_is_held_against_pseudo_labels_too() -> None:
+    made = {name: made_of(name) for name in ARMS} | {name: made_of(name, pseudo=True) for name in PSEUDO}
+    informed = {"real+gan", "real+gan+classical", "gan", *PSEUDO}
+    assert set(comparison.arms_that_know(made, 200)) == informed
+    assert comparison.arms_to_fair(made, 200) == FAIR
+    assert comparison.arms_that_know(made, 0) == [] and comparison.arms_to_fair(made, 0) == {}
+    assert comparison.arms_to_fair({name: made_of(name) for name in ARMS}, 200) == {}  # nothing to hold it against
+    of = {name: name.replace("pseudo+", "").replace("+pseudo", "") for name in PSEUDO}
+    plain, both = comparison.contrasts(list(made), of), comparison.contrasts(list(made), of, FAIR)
+    assert both == plain + list(FAIR.items()) and len(set(both)) == len(both)
+    assert comparison.contrasts(ARMS, {}, {}) == comparison.contrasts(ARMS)
+
+
 # The tables
 
 
@@ -398,6 +428,20 @@ def test_sentence(changes: dict[str, Any], text: str) -> None:
     row |= changes
     assert sentence(row, margin=0.5) == sentence(pd.Series(row), margin=0.5)
     assert sentence(row, margin=0.5) == f"At {row['budget']} real images a class, {text}"
+
+
+def test_a_sentence_says_where_only_the_rare_classes_are_that_small() -> None:
+    study = random_study({50: 3})
+    deltas = comparison.predictions_to_deltas(study, CONFIG)
+    oracle = study.labels
+
+    def said(uneven: list[int]) -> str:
+        metrics = comparison.deltas_to_metrics(study, deltas, CONFIG, oracle, uneven)
+        return str(metrics["primary"]["sentence"])
+
+    even = comparison.deltas_to_metrics(study, deltas, CONFIG, oracle)["primary"]["sentence"]
+    assert said([]) == said([10]) == even and even.startswith("At 50 real images a class, real+gan is")
+    assert said([10, 50]) == even.replace("a class", "of each rare class", 1)
 
 
 # What is refused

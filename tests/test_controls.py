@@ -71,7 +71,12 @@ def test_arms_get_equal_numbers_of_synthetic_images(toy: LabelledImages, monkeyp
     copies, gan = bright_corners(7, seed=8), bright_corners(9, seed=9)
     for sets in ({"gan": gan}, {"copies": copies}, {"copies": copies, "gan": gan}):
         assert trained("knn", toy, toy, per_class=5, **sets)["trained"] == len(toy) + 15
-    alone, _, both = fitted
+    control = {"model": "knn", "config": controls.ControlsConfig(("knn",)), "copies": None, "interpolated": None}
+    job = {**control, "real": None, "gan": gan, "test_pixels": toy.pixels, "seed": 1}
+    alone_too = train_control(**job, per_class=5, device=None, report=lambda _: None)  # type: ignore[arg-type]
+    assert alone_too["trained"] == 15
+    alone, _, both, generated = fitted
+    assert np.array_equal(generated.pixels, first_of_each(gan, 5).pixels)
     assert np.array_equal(alone.pixels, join([toy, first_of_each(gan, 5)]).pixels)
     assert np.array_equal(both.pixels, join([toy, first_of_each(copies, 3), first_of_each(gan, 2)]).pixels)
     assert np.bincount(both.labels).tolist() == [15, 15, 15]
@@ -116,7 +121,7 @@ def test_the_table_holds_each_arm_against_its_own_model() -> None:
     }
     deltas = controls_to_deltas(tables, labels, ("a", "b", "c"), COMPARE)
     assert deltas.columns.tolist() == controls.COLUMNS
-    assert len(deltas) == 2 * 2 * 5
+    assert len(deltas) == 2 * 2 * 6
     raw = []
     for row in deltas.to_dict("records"):
         own = tables[row["budget"]]
@@ -164,14 +169,14 @@ def test_what_controls_saw_is_recorded_and_verified(study: Study, capsys: pytest
     recorded = read_json(Path("results/provenance.json"))
     chain = recorded["budgets"][str(BUDGET)]["replicates"]
     for key, table in recorded["controls"][str(BUDGET)].items():
-        assert [row["real"] for row in table] == [own["real"] for own in chain]
+        assert [row.get("real") for row in table] == [own["real"] if "real" in key else None for own in chain]
         assert [row.get("gan") for row in table] == [own["synthetic"] if "gan" in key else None for own in chain]
         assert all(row["test_pixels"] == recorded["data"]["test_images"] for row in table)
     # the very copies that arm real+copies had
     arm = read_json(Path(f"artifacts/baseline/{BUDGET}/inputs.json"))["real+copies"]
     assert [row["copies"] for row in read_json(SAW)["forest/real+copies"]] == [row["synthetic"] for row in arm]
     table = pd.read_csv("results/controls.csv")
-    assert table.groupby("model").size().to_dict() == {"forest": 5, "knn": 5}
+    assert table.groupby("model").size().to_dict() == {"forest": 6, "knn": 6}
     assert verify.main() == 0
 
 
@@ -182,6 +187,7 @@ def test_what_controls_saw_is_recorded_and_verified(study: Study, capsys: pytest
         ("knn/real+copies", "real", ("knn/real", 0, "test_pixels"), "it saw images of no subset"),
         ("forest/real+gan", "gan", ("forest/real+gan", 2, "gan"), "it saw other synthetic digits than its replicate's"),
         ("forest/real", "gan", ("forest/real+gan", 0, "gan"), "it saw other synthetic digits than its replicate's"),
+        ("knn/gan", "real", ("knn/real", 0, "real"), "it saw real images; its arm takes none"),
         ("knn/real", "test_pixels", ("knn/real", 0, "real"), "it predicted other images than the test images"),
     ],
 )

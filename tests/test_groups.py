@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from pipeline.comparison import Predictions, differences_to_interval
 from pipeline.groups import COLUMNS, predictions_to_groups
@@ -25,7 +26,10 @@ def test_rare_classes_gain_and_common_ones_lose() -> None:
     # Recalls of the three classes: (100, 25, 100) on average, then (87.5, 100, 100).
     assert rows.loc[("real", "balanced"), "accuracy_mean"] == pytest.approx(75)
     assert rows.loc[("better", "balanced"), "delta"] == pytest.approx((287.5 - 225) / 3)
-    assert np.isnan(rows.loc[("better", "balanced"), "ci_low"])
+    # Replicate by replicate: (75, 100, 100) - (100, 0, 100) is 25 on average, (100, 100, 100) - (100, 50, 100) 50 / 3.
+    paired = stats.ttest_1samp([75 / 3, 50 / 3], 0).confidence_interval(0.95)
+    assert rows.loc[("better", "balanced"), ["ci_low", "ci_high"]].tolist() == pytest.approx([*paired])
+    assert rows.loc[("real", "balanced"), ["ci_low", "ci_high"]].tolist() == [0, 0]
     interval = differences_to_interval(np.array([[1, 1], [1, 0]]), 0.95)
     assert rows.loc[("better", "rare"), ["ci_low", "ci_high"]].tolist() == [100 * interval.low, 100 * interval.high]
 
@@ -33,6 +37,12 @@ def test_rare_classes_gain_and_common_ones_lose() -> None:
 def test_classes_that_are_equally_large_have_no_groups() -> None:
     table = predictions_to_groups(STUDY, {20: np.array([20, 20, 20])}, 0.95)
     assert list(table.columns) == COLUMNS and not len(table)
+
+
+def test_one_replicate_has_no_interval() -> None:
+    study = Predictions({20: {"real": REAL[:1], "better": BETTER[:1]}}, LABELS, ("a", "b", "c"))
+    table = predictions_to_groups(study, {20: np.array([500, 20, 500])}, 0.95)
+    assert table[["ci_low", "ci_high"]].isna().to_numpy().all() and table["delta"].notna().all()
 
 
 def test_a_class_without_a_test_image_does_not_count() -> None:

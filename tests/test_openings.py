@@ -209,6 +209,9 @@ def test_only_the_same_test_set_is_counted() -> None:
 
 def test_a_test_set_is_its_source_or_the_folder_and_what_is_held_out() -> None:
     assert data_to_test_set({"source": "mnist", "image_size": 32, "root": "here"}) == "mnist"
+    shifted = {shift: data_to_test_set({"source": "mnist", "shift": shift}) for shift in ("none", "rotated", "blurred")}
+    assert set(shifted.values()) == {"mnist"}  # the same images
+    assert data_to_test_set({"source": "mnist", "shift": "usps"}) == data_to_test_set({"source": "usps"}) == "usps"
     folder = {"source": "folder", "root": "mine", "test_fraction": 0.2, "split_seed": 1}
     others = [folder | change for change in ({"root": "yours"}, {"test_fraction": 0.3}, {"split_seed": 2})]
     assert len({data_to_test_set(data) for data in [folder, *others]}) == 4

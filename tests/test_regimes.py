@@ -51,6 +51,8 @@ def test_rare_classes(tmp_path: Path) -> None:
     deltas = pd.read_csv("results/deltas.csv")
     pairs = set(zip(deltas["arm"], deltas["reference"], strict=True))
     assert {("filled", "real"), ("filled", "real+gan"), ("weighted", "real"), ("natural", "real")} <= pairs
+    said = read_json(Path("results/metrics.json"))["primary"]["sentence"]
+    assert said.startswith(f"At {BUDGET} real images of each rare class, filled is ")
 
 
 def test_wrong_labels_are_what_every_training_saw(tmp_path: Path) -> None:
@@ -70,6 +72,8 @@ def test_unlabelled_images_reach_the_gan_with_the_labels_that_the_teacher_reads(
         arms={"pseudo_confidence": 0.0},
         variants={"baseline": [{"name": "real+pseudo", "of": "real", "pseudo": True}], "generated": []},
     )
+    deltas = pd.read_csv("results/deltas.csv")
+    assert set(deltas.loc[deltas["reference"] == "real+pseudo", "arm"]) == {"real+gan", "gan"}  # know as much
     drawn, pseudo = load_split(SPLIT), load_pseudo_labels(Path(f"artifacts/pseudo/{BUDGET}.npz"))
     assert drawn.unlabelled.shape == (REPLICATES, 15) and pseudo.sure.all()
     everything = np.concatenate([drawn.subsets, drawn.unlabelled], axis=1).ravel()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 from benchmarks import regimes
 from benchmarks.regimes import controls_to_table, difference, groups_to_table, study_to_table, worth_to_table

@@ -21,9 +21,10 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from ruamel.yaml import YAML
 
 from pipeline import comparison, groups, images, subsets
-from pipeline.classifier.arms import ARMS, Arm
+from pipeline.classifier.arms import ARMS, Arm, to_variants
 from pipeline.config import from_mapping
 from pipeline.controls import ARMS as CONTROL_ARMS
 from pipeline.controls import controls_to_deltas
@@ -38,12 +39,14 @@ from pipeline.report.rates import RATE, params_to_settings
 from pipeline.report.study import load_study
 from pipeline.report.summary import study_to_summary
 from pipeline.report.tables import classes_to_heat, print_table
-from pipeline.report.words import copying, duration, regime, signed, typeset, warnings
+from pipeline.report.words import copying, duration, information, regime, signed, tuning, typeset, warnings
 from pipeline.report.worth import interval, sentence, worth_to_text
 from pipeline.split import Split
+from pipeline.stages.stage import read_params
 from pipeline.worth import predictions_to_worth
 
-RAW = Path(__file__).parents[1] / "datasets" / "MNIST" / "raw"
+ROOT = Path(__file__).parents[1]
+RAW = ROOT / "datasets" / "MNIST" / "raw"
 # Mean accuracy at 50 a class, and how often two arms err together is left to chance and to each image's difficulty.
 SKILLS = {
     "real": 93.0,
@@ -493,7 +496,8 @@ def test_what_an_arm_is_worth(tmp_path: Path) -> None:
     )
     assert "from 2 to 20 a class" in shown.text
     for shown_row in worth_to_text(table).to_numpy().tolist():
-        assert " ".join(shown_row).replace("+", "") in shown.text.replace("+", "")
+        assert typeset(" ".join(shown_row)).replace("+", "") in shown.text.replace("+", "")
+    assert typeset(sentence(row)) in shown.text and "extra" in sentence(row)
     assert len(shown.values("alt")) == 2 and sentence(row) in shown.values("alt")[1]
     assert "#worth" in page.values("href")
     summary = (tmp_path / "report/summary.md").read_text(encoding="utf-8")
@@ -506,23 +510,32 @@ def test_one_budget_is_no_curve(study: tuple[Path, dict[str, Any]], html: str) -
 
 
 @pytest.mark.parametrize(
-    ("worth", "said"),
+    ("worth", "said", "more"),
     [
-        ((71.2, 58.4, 89.9), "is worth 71 real images a class (58 to 90)."),
-        ((7.44, 5.1, 12), "is worth 7.4 real images a class (5.1 to 12)."),
-        ((1240, 620, np.inf), "is worth 1,240 real images a class (620 to more than 5,000)."),
-        ((9.96, 0, 90), "is worth 10 real images a class (fewer than 5 to 90)."),
-        ((np.inf, 4000, np.inf), "is worth more than 5,000 real images a class (4,000 to more than 5,000)."),
-        ((np.inf, 5000, np.inf), "is worth more than 5,000 real images a class."),
-        ((0, 0, 5), "is worth fewer than 5 real images a class."),
-        ((60, 0, np.inf), "is worth 60 real images a class (fewer than 5 to more than 5,000)."),
+        ((71.2, 58.4, 89.9), "71 real images a class (58 to 90)", "-929 (-942 to -910)"),
+        ((7.44, 5.1, 12), "7.4 real images a class (5.1 to 12)", "-993 (-995 to -988)"),
+        ((1240, 620, np.inf), "1,240 real images a class (620 to more than 5,000)", "+240 (-380 to more than +4,000)"),
+        ((9.96, 0, 90), "10 real images a class (fewer than 5 to 90)", "-990 (less than -995 to -910)"),
+        (
+            (np.inf, 4000, np.inf),
+            "more than 5,000 real images a class (4,000 to more than 5,000)",
+            "more than +4,000 (+3,000 to more than +4,000)",
+        ),
+        ((np.inf, 5000, np.inf), "more than 5,000 real images a class", "more than +4,000"),
+        ((0, 0, 5), "fewer than 5 real images a class", "less than -995"),
+        ((1003.4, 1000, 1012), "1,003 real images a class (1,000 to 1,012)", "+3.4 (0 to +12)"),
+        (
+            (60, 0, np.inf),
+            "60 real images a class (fewer than 5 to more than 5,000)",
+            "-940 (less than -995 to more than +4,000)",
+        ),
     ],
 )
-def test_worth_in_words(worth: tuple[float, float, float], said: str) -> None:
+def test_worth_in_words(worth: tuple[float, float, float], said: str, more: str) -> None:
     row = {"budget": 1000, "arm": "real+gan", "curve_from": 5, "curve_to": 5000}
     row |= dict(zip(("worth", "worth_low", "worth_high"), worth, strict=True))
-    assert sentence(row) == f"real+gan at 1,000 a class {said}"
-    assert interval(row) in said.replace("is worth ", "")
+    assert sentence(row) == f"real+gan at 1,000 a class is worth {said}: {more} extra."
+    assert interval(row) in said
 
 
 def test_one_replicate_in_colour(tmp_path: Path) -> None:
@@ -779,6 +792,47 @@ def test_what_a_replicate_was_given_is_said() -> None:
     assert lines[0] == "only some classes are that short: b (20) and c (10); the others have 500."
     assert lines[1].startswith("7 of a replicate's labels are wrong")
     assert lines[2].startswith("each replicate has 40 images without labels")
+    assert "Arms with GAN images know them through the GAN" in lines[2]
+
+
+def test_a_contrast_of_unequal_knowledge_is_marked(study: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    root = shutil.copytree(study[0], tmp_path / "study")
+    path, split = root / "artifacts/baseline/5/arms.json", root / "artifacts/splits/5.json"
+    made = json.loads(path.read_text())
+    made["real+pseudo"] = made["real"] | {"name": "real+pseudo", "of": "real", "pseudo": True}
+    write_json(path, made)
+    write_json(split, json.loads(split.read_text()) | {"unlabelled": 40})
+    for name in ("results/accuracies.csv", "artifacts/baseline/5/history.csv"):
+        table = pd.read_csv(root / name)
+        pd.concat([table, table[table["arm"] == "real"].assign(arm="real+pseudo")]).to_csv(root / name, index=False)
+    deltas = pd.read_csv(root / "results/deltas.csv")
+    row = deltas[(deltas["arm"] == "real+gan") & (deltas["reference"] == "real")]
+    others = [row.assign(reference="real+pseudo", delta=0.25), row.assign(arm="real+pseudo")]
+    pd.concat([deltas, *others]).to_csv(root / "results/deltas.csv", index=False)
+    loaded = load_study(root, [5], study[1])
+    marks = information(loaded)
+    assert marks[5, "real+gan", "real"] == marks[5, "real+pseudo", "real"] == "knows more"
+    assert (5, "real+gan", "real+pseudo") not in marks and (5, "real+classical", "real") not in marks
+    assert set(marks.values()) == {"knows more"}
+    titles = [title for title, _ in _delta_panels(loaded, loaded.budgets[0])]
+    assert "Against real images with pseudo-labels, which know as much" in titles
+
+    html = render(root, study[1])
+    hero, cards = html.split('<div class="hero')[1].split('<div class="cards">')[:2]
+    assert "Not on equal terms: real+gan knows unlabelled images" in hero
+    fair, unfair = (
+        next(card for card in cards.split("</section>") if f"{title}</h3>" in card)
+        for title in ("GAN images, against pseudo-labels", "GAN images")
+    )
+    assert "knows more: not the gain of GAN images alone" in unfair and "knows more" not in fair
+    rows = [Page(row).text for row in re.findall("<tr.*?</tr>", section(html, "table"), re.DOTALL)]
+    assert sum("knows more" in row for row in rows) == len(marks)
+    summary = (root / "report/summary.md").read_text(encoding="utf-8")
+    assert "**Not on equal terms" in summary and summary.count("(knows more) |") == len(marks)
+
+    assert information(load_study(study[0], [5], study[1])) == {}
+    plain = render(*study)
+    assert "knows more" not in plain and "Knows more" not in plain and "Not on equal terms" not in plain
 
 
 CHANGES = (("rare", 3.0, 1.0, 5.0), ("common", -0.5, -1.0, 0.0), ("balanced", 1.0, None, None))
@@ -801,6 +855,41 @@ def test_rare_classes_have_a_table_of_their_own(study: tuple[Path, dict[str, Any
     assert "Rare and common classes" not in render(*study)
 
 
+def test_an_uneven_study_says_whose_images_are_few(study: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    root = shutil.copytree(study[0], tmp_path / "study")
+    path = root / "artifacts/splits/5.json"
+    write_json(path, json.loads(path.read_text()) | {"per_class": {"0": 5, "1": 500}})
+    rows = [[5, "real+gan", "real", group, 90.0, 1.0, 1.0, 0.5, 1.5] for group in ("rare", "common", "balanced")]
+    rows += [[5, "real", "real", *row[3:]] for row in rows]
+    pd.DataFrame(rows, columns=groups.COLUMNS).to_csv(root / "results/groups.csv", index=False)
+    text = Page(render(root, study[1])).text
+    assert "mnist · 5 real images of each rare class ·" in text
+    assert "Budget: real training images of each rare class." in text
+    assert "The tables have 3 intervals, and none is adjusted for their number" in text
+    assert "At 5 real images of each rare class; the oracle" in (root / "report/summary.md").read_text()
+    assert "rare class" not in Page(render(*study)).text
+
+
+@pytest.mark.parametrize(
+    ("source", "undrawn", "said"),
+    [
+        (
+            "mnist",
+            4000,
+            "4,000 training images are never drawn by a study; GAN, classifier and arms were chosen on them.",
+        ),
+        ("mnist", 50, "chosen on 400 a class of MNIST's training images, and this study may draw some of those."),
+        ("folder", 0, "chosen on MNIST's training images, none on images of folder; 0 training images are never drawn"),
+    ],
+)
+def test_what_was_tuned_where(study: tuple[Path, dict[str, Any]], source: str, undrawn: int, said: str) -> None:
+    loaded = load_study(study[0], [5], study[1])
+    budgets = [replace(loaded.budgets[0], development=undrawn)]
+    changed = replace(loaded, data=loaded.data | {"source": source}, budgets=budgets)
+    assert said in tuning(changed)
+    assert tuning(changed) in Page(section(study_to_page(changed), "method")).text
+
+
 def test_variants_have_charts_of_their_own(study: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     root = shutil.copytree(study[0], tmp_path / "study")
     path = root / "artifacts/augmented/5/arms.json"
@@ -817,22 +906,47 @@ def test_variants_have_charts_of_their_own(study: tuple[Path, dict[str, Any]], t
     ]
 
 
-def test_the_ratio_chart_follows_the_variants_that_differ_in_number_alone(
-    study: tuple[Path, dict[str, Any]], tmp_path: Path
-) -> None:
+def with_variants_of(root: Path, generated: Sequence[dict[str, Any]], shares: dict[str, float], batch: int) -> None:
+    """Plant variants of real+gan in a study of budget 5: its numbers, but deltas of 0, 1, 2 and so on. shares: of a
+    batch by kind.
+    """
+    names = ("results/deltas.csv", "results/accuracies.csv", "artifacts/augmented/5/history.csv")
+    path, tables = root / "artifacts/augmented/5/arms.json", [pd.read_csv(root / name) for name in names]
+    made, owns = json.loads(path.read_text()), [table[table["arm"] == "real+gan"] for table in tables]
+    for delta, variant in enumerate(to_variants({"generated": list(generated)}).generated):
+        arm = variant.arm()
+        synthetic = round(batch * (arm.share or shares["gan"]))
+        made[arm.name] = asdict(arm) | {"batch": {"real": batch - synthetic, "synthetic": synthetic}}
+        for i, (own, change) in enumerate(zip(owns, ({"delta": float(delta)}, {}, {}), strict=True)):
+            tables[i] = pd.concat([tables[i], own.assign(arm=arm.name, **change)])
+    write_json(path, made)
+    for name, table in zip(names, tables, strict=True):
+        table.to_csv(root / name, index=False)
+
+
+def test_the_ratio_chart_is_drawn_for_the_arms_of_its_study(study: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     root = shutil.copytree(study[0], tmp_path / "study")
-    path, deltas = root / "artifacts/augmented/5/arms.json", pd.read_csv(root / "results/deltas.csv")
-    arms = json.loads(path.read_text())
-    row = deltas[(deltas["arm"] == "real+gan") & (deltas["reference"] == "real")]
-    for name, per_class in (("2 for each", 10), ("1 for each", 5)):
-        arms[name] = arms["real+gan"] | {"name": name, "of": "real+gan", "per_class": per_class}
-        deltas = pd.concat([deltas, row.assign(arm=name, delta=float(per_class))])
-    arms["half"] = arms["real+gan"] | {"name": "half", "of": "real+gan", "per_class": 20, "weight": 0.5}
-    write_json(path, arms)
-    deltas.to_csv(root / "results/deltas.csv", index=False)
+    conf = YAML(typ="safe").load(ROOT / "conf/ratio_curve.yaml")
+    variants, params = conf["variants"]["generated"], read_params(ROOT / "params.yaml")
+    with_variants_of(root, variants, params["arms"]["synthetic_share"], params["classifier"]["batch_size"])
     loaded = load_study(root, [5], study[1])
-    picture = charts.ratio_chart(loaded, loaded.budgets[0])
-    assert picture is not None
-    assert "+5.00 at 1, +10.00 at 2, " in picture.alt and picture.alt.endswith(" at 100.")
-    plain = load_study(study[0], [5], study[1])
-    assert charts.ratio_chart(plain, plain.budgets[0]) is None
+    (picture,) = charts.ratio_charts(loaded, loaded.budgets[0])
+    said = ", ".join(f"{signed(float(i))} at {variant['per_class'] / 5:g}" for i, variant in enumerate(variants))
+    assert picture.alt == f"Delta in points to real against generated images for each real one: {said}."
+    assert "How many generated images for each real one?" in render(root, study[1])
+    assert "How many generated images for each real one?" not in render(*study)
+
+
+def test_a_ratio_chart_holds_what_differs_in_number_alone(study: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    root = shutil.copytree(study[0], tmp_path / "study")
+    variants = [
+        {"name": "2 for each", "of": "real+gan", "per_class": 10, "share": 0.5},
+        {"name": "1 for each", "of": "real+gan", "per_class": 5},
+        {"name": "half the weight", "of": "real+gan", "per_class": 20, "weight": 0.5},
+        {"name": "a quarter", "of": "real+gan", "per_class": 20, "share": 0.25},
+    ]
+    with_variants_of(root, variants, {"gan": 0.5}, 64)  # real+gan itself has 32 of 64
+    loaded = load_study(root, [5], study[1])
+    (picture,) = charts.ratio_charts(loaded, loaded.budgets[0])
+    own = loaded.deltas.set_index(["arm", "reference"]).loc[("real+gan", "real"), "delta"]
+    assert picture.alt.endswith(f": +1.00 at 1, 0.00 at 2, {signed(own)} at 100.")

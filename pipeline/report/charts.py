@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -137,39 +138,42 @@ def delta_trend(study: Study) -> Picture:
     return draw(paint, 3.4, f"Delta in points against the budget. {'; '.join(said)}.")
 
 
-def ratio_chart(study: Study, budget: Budget) -> Picture | None:
-    """Delta to arm real against synthetic images for each real one, for an arm and its variants with fewer.
-
-    None where fewer than two variants of an arm differ from it in that alone.
+def ratio_charts(study: Study, budget: Budget) -> list[Picture]:
+    """Delta against generated images for each real one: a chart for each set of two or more variants that differ from
+    one another in that alone, with the arm that they vary if it, too, differs in nothing else.
     """
-    plain = {"per_class": None, "name": None, "of": None, "batch": None}
-    arms, full = budget.arms, study.params["generate"]["per_class"]
-    of = {
-        name: arm["of"]
-        for name, arm in arms.items()
-        if arm["of"] and arm["per_class"] and arm | plain == arms[arm["of"]] | plain
-    }
-    base = next((base for base in of.values() if list(of.values()).count(base) > 1), None)
-    if base is None:
-        return None
-    ratios = {name: arms[name]["per_class"] / budget.size for name, other in of.items() if other == base}
-    ratios = dict(sorted((ratios | {base: full / budget.size}).items(), key=lambda item: item[1]))
-    reference = "real+classical" if arms[base]["classical"] else "real"
-    deltas = study.deltas[study.deltas["budget"] == budget.size].set_index(["arm", "reference"])
-    rows = deltas.loc[[(name, reference) for name in ratios]]
-    x = list(ratios.values())
+    families: dict[str, dict[str, dict[str, Any]]] = {}
+    for name, arm in budget.arms.items():
+        if arm["synthetic"] == "gan":
+            # The batch says what the share came to: a variant's own, or the one that its arm has anyway.
+            rest = {key: value for key, value in arm.items() if key not in ("name", "of", "per_class", "share")}
+            families.setdefault(json.dumps(rest, sort_keys=True), {})[name] = arm
+    found = [family for family in families.values() if sum(arm["per_class"] is not None for arm in family.values()) > 1]
+    return [_ratio_chart(study, budget, family) for family in found]
+
+
+def _ratio_chart(study: Study, budget: Budget, family: Mapping[str, Mapping[str, Any]]) -> Picture:
+    """family: what each arm of the chart was made of, by name."""
+    full, arm = study.params["generate"]["per_class"], next(iter(family.values()))
+    base, reference = arm["of"] or arm["name"], "real+classical" if arm["classical"] else "real"
+    ratios = {name: (one["per_class"] or full) / budget.size for name, one in family.items()}
+    ratios = dict(sorted(ratios.items(), key=lambda item: item[1]))
+    deltas = study.deltas[(study.deltas["budget"] == budget.size) & (study.deltas["reference"] == reference)]
+    rows = deltas.set_index("arm").loc[list(ratios)]
+    x, colour = list(ratios.values()), ARM_COLOURS.get(base, INK)
+    generated, size = arm["batch"].get("synthetic", 0), sum(arm["batch"].values())
 
     def paint(axes: Axes) -> None:
         axes.axhspan(-study.compare.margin, study.compare.margin, color="#009E73", alpha=0.13, linewidth=0)
         axes.axhline(0, color=INK, linewidth=1)
-        axes.plot(x, rows["delta"], "o-", color=ARM_COLOURS.get(base, INK), markersize=5)
-        axes.vlines(x, rows["ci_low"], rows["ci_high"], color=ARM_COLOURS.get(base, INK), linewidth=2)
+        axes.plot(x, rows["delta"], "o-", color=colour, markersize=5)
+        axes.vlines(x, rows["ci_low"], rows["ci_high"], color=colour, linewidth=2)
         budget_axis(axes, x)
-        axes.set_xlabel(f"generated images for each real one, in {base}")
+        axes.set_xlabel(f"generated images for each real one; {base}, {generated} of a batch of {size} generated")
         axes.set_ylabel(f"delta to {reference}, points")
 
     said = ", ".join(f"{signed(delta)} at {ratio:g}" for ratio, delta in zip(x, rows["delta"], strict=True))
-    return draw(paint, 3.0, f"Delta in points against generated images for each real one: {said}.")
+    return draw(paint, 3.0, f"Delta in points to {reference} against generated images for each real one: {said}.")
 
 
 def accuracy_trend(study: Study) -> Picture:

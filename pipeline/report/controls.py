@@ -13,6 +13,7 @@ from pipeline.report.words import between, listed, signed
 
 QUESTIONS = {
     ("real+gan", "real"): "GAN images added to real images",
+    ("gan", "real"): "GAN images in place of real images",
     ("real+copies+gan", "real+copies"): "GAN images in place of half of the distorted copies",
 }
 

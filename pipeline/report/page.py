@@ -11,7 +11,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from pipeline.comparison import Contrast
+from pipeline.comparison import Contrast, arms_to_fair
 from pipeline.report import charts, controls, curves, dataset, effort, pictures, predictors, tables, words, worth
 from pipeline.report.rates import rate_check
 from pipeline.report.study import Budget, Study, load_study
@@ -52,7 +52,7 @@ def study_to_page(study: Study) -> str:
         "elided": words.elided,
     }
     primary = study.metrics["primary"]
-    several = len(study.budgets) > 1
+    several, marked = len(study.budgets) > 1, words.information(study)
     return environment.get_template("page.html.jinja").render(
         study=study,
         primary=primary,
@@ -61,9 +61,13 @@ def study_to_page(study: Study) -> str:
         marks=MARKS,
         shift=words.shift(study.data),
         warnings=words.warnings(study),
-        cards=_cards(study),
+        cards=_cards(study, marked),
+        marked=marked,
+        unfair=words.unfair(primary, marked),
         deltas=tables.deltas_to_text(study.deltas),
         several=several,
+        each_class=words.each_class_of(study),
+        tuning=words.tuning(study),
         trends=[charts.delta_trend(study), charts.accuracy_trend(study)] if several else [],
         worth=worth.section(study),
         controls=controls.section(study),
@@ -78,13 +82,24 @@ def study_to_page(study: Study) -> str:
     )
 
 
-def _cards(study: Study) -> list[dict[str, Any]]:
-    """The three questions, each with its row of deltas at every budget."""
-    rows, cards = study.deltas, []
-    for (arm, reference), title in charts.QUESTIONS.items():
+def _fair(budget: Budget) -> dict[str, str]:
+    """Arm -> the real images with pseudo-labels that know as much; empty without unlabelled images."""
+    return arms_to_fair(budget.arms, budget.split.get("unlabelled", 0))
+
+
+def _cards(study: Study, marked: Mapping[tuple[int, str, str], str]) -> list[dict[str, Any]]:
+    """The three questions, each with its row of deltas at every budget; on unlabelled images two more."""
+    rows, cards, fair = study.deltas, [], _fair(study.budgets[0])
+    questions = charts.QUESTIONS | {
+        (arm, fair[arm]): f"{title}, against pseudo-labels"
+        for (arm, _), title in charts.QUESTIONS.items()
+        if arm in fair
+    }
+    for (arm, reference), title in questions.items():
         answers = rows[(rows["arm"] == arm) & (rows["reference"] == reference)].to_dict("records")
         if answers:
-            cards.append({"title": title, "arm": arm, "reference": reference, "answers": answers})
+            mark = marked.get((answers[0]["budget"], arm, reference), "")
+            cards.append({"title": title, "arm": arm, "reference": reference, "answers": answers, "mark": mark})
     # With a single budget every card shows its interval, too, on one axis from -reach to reach.
     shown = [row for card in cards for row in card["answers"]]
     ends = [abs(row[key]) for row in shown for key in ("delta", "ci_low", "ci_high") if not math.isnan(row[key])]
@@ -100,13 +115,16 @@ def _delta_panels(study: Study, budget: Budget) -> list[tuple[str, Picture]]:
     rows, span = study.deltas[study.deltas["budget"] == budget.size], charts.deltas_span(study, budget.size)
     usual, handmade = ["real", "real+classical"], ["real+copies", "real+interpolated"]
     base = rows["arm"].map({name: arm["of"] for name, arm in budget.arms.items()})
-    variant, reference = base.notna(), rows["reference"]
+    reference = rows["reference"]
+    fair = reference.isin(_fair(budget).values())
+    variant = base.notna()
     groups = [(f"Against {name}", rows[~variant & (reference == name)]) for name in usual]
     groups += [
+        ("Against real images with pseudo-labels, which know as much", rows[fair]),
         ("GAN images against images made without a GAN", rows[~variant & reference.isin(handmade)]),
         ("Variants, each against the arm that it varies", rows[variant & (reference == base)]),
         ("Variants against real images", rows[variant & (reference != base) & reference.isin(usual)]),
-        ("Other contrasts", rows[(~variant | (reference != base)) & ~reference.isin([*usual, *handmade])]),
+        ("Other contrasts", rows[(~variant | (reference != base)) & ~fair & ~reference.isin([*usual, *handmade])]),
     ]
     return [(title, charts.deltas_chart(study, group, span)) for title, group in groups if len(group)]
 
@@ -189,8 +207,9 @@ def _budget(study: Study, budget: Budget) -> dict[str, Any]:
         "images": len(budget.real),
         "development": budget.development,
         "delta_panels": _delta_panels(study, budget),
-        "ratio": charts.ratio_chart(study, budget),
+        "ratios": charts.ratio_charts(study, budget),
         "groups": tables.groups_to_texts(study.groups, budget.size),
+        "group_intervals": tables.group_intervals(study.groups, budget.size),
         "accuracy_chart": charts.accuracy_chart(study, budget.size),
         "accuracies": tables.accuracies_to_text(study, budget.size),
         "mcnemar": tables.mcnemar_to_text(study.mcnemar, budget.size),

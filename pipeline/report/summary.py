@@ -5,7 +5,17 @@ from __future__ import annotations
 from pipeline.report import controls, worth
 from pipeline.report.study import Budget, Study
 from pipeline.report.tables import accuracies_to_text, deltas_to_text, text_to_markdown
-from pipeline.report.words import copying, headline, number, shift, spread_out, warnings
+from pipeline.report.words import (
+    copying,
+    each_class_of,
+    headline,
+    information,
+    number,
+    shift,
+    spread_out,
+    unfair,
+    warnings,
+)
 
 
 def study_to_summary(study: Study) -> str:
@@ -16,17 +26,24 @@ def study_to_summary(study: Study) -> str:
     parts = [f"# {headline(primary)}", primary["sentence"]]
     parts += [f"**{said}**"] if (said := shift(study.data)) else []
     parts += [f"> **Warning.** {warning}" for warning in warnings(study)]
+    deltas, marked = deltas_to_text(study.deltas), information(study)
+    contrasts = study.deltas[["budget", "arm", "reference"]].itertuples(index=False, name=None)
+    deltas["verdict"] = [
+        f"{verdict} ({marked[contrast]})" if contrast in marked else verdict
+        for verdict, contrast in zip(deltas["verdict"], contrasts, strict=True)
+    ]
+    parts += [f"**{said}**"] if (said := unfair(primary, marked)) else []
     parts += [
         "## Deltas",
         f"Interval: {100 * study.compare.confidence:g} %. A difference within ±{study.compare.margin:g} points (the "
         "margin) does not matter.",
-        text_to_markdown(deltas_to_text(study.deltas)[columns]),
+        text_to_markdown(deltas[columns]),
         "## Accuracy by arm",
     ]
-    oracle = number(study.metrics["oracle"]["accuracy"])
+    oracle, each = number(study.metrics["oracle"]["accuracy"]), each_class_of(study)
     for budget in study.budgets:
         parts.append(
-            f"At {budget.size} real images a class; the oracle, which saw all training images, reaches {oracle} %."
+            f"At {budget.size} real images {each}; the oracle, which saw all training images, reaches {oracle} %."
         )
         parts.append(text_to_markdown(accuracies_to_text(study, budget.size)))
     if found := worth.sentences(study):

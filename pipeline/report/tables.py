@@ -77,6 +77,12 @@ def groups_to_texts(groups: pd.DataFrame, size: int) -> dict[str, pd.DataFrame]:
     return {str(reference): _groups_to_text(rows, str(reference)) for reference, rows in found}
 
 
+def group_intervals(groups: pd.DataFrame, size: int) -> int:
+    """How many intervals those tables have."""
+    rows = groups[(groups["budget"] == size) & (groups["arm"] != groups["reference"])]
+    return int(rows["ci_low"].notna().sum())
+
+
 def _groups_to_text(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
     table = []
     for arm, own in rows.groupby("arm", sort=False):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.comparison import WORDS
+from pipeline.comparison import WORDS, arms_that_know, each_class
 from pipeline.ledger import Reuse
 from pipeline.report.effort import budget_to_efforts, is_equal
 from pipeline.report.rates import RateCheck
@@ -134,20 +134,77 @@ def warnings(study: Study) -> list[str]:
     return found
 
 
+CHOSEN = 400  # images a class of MNIST's training set on which the settings were chosen (docs/choices.md)
+
+
+def tuning(study: Study) -> str:
+    """On which images the settings were chosen, and whether this study draws any of them."""
+    undrawn, source = study.budgets[0].development, study.data["source"]
+    kept = f"{undrawn:,} training images are never drawn by a study"
+    if source == "mnist" and undrawn >= CHOSEN * len(study.classes):
+        return f"{kept}; GAN, classifier and arms were chosen on them."
+    if source == "mnist":
+        return (
+            f"{kept}; the project's settings of GAN, classifier and arms were chosen on {CHOSEN} a class of MNIST's "
+            "training images, and this study may draw some of those."
+        )
+    return (
+        f"The project's settings of GAN, classifier and arms were chosen on MNIST's training images, none on images of "
+        f"{source}; {kept}."
+    )
+
+
+def each_class_of(study: Study) -> str:
+    """What follows the number of images of the primary contrast's budget: a class, or of each rare class."""
+    size = study.compare.primary.budget
+    return next(each_class(_uneven(budget.split)) for budget in study.budgets if budget.size == size)
+
+
+def _uneven(split: Mapping[str, Any]) -> bool:
+    return len(set(split.get("per_class", {}).values())) > 1  # older studies do not say
+
+
 def regime(split: Mapping[str, Any]) -> list[str]:
     """What a replicate was given besides so many clean labels of each class; split: the split's own record."""
     lines, counts = [], split.get("per_class", {})
-    if len(set(counts.values())) > 1:
+    if _uneven(split):
         rare = [f"{name} ({count})" for name, count in counts.items() if count < max(counts.values())]
         lines.append(f"only some classes are that short: {listed(rare)}; the others have {max(counts.values())}.")
     if split.get("wrong_labels"):
         lines.append(f"{split['wrong_labels']} of a replicate's labels are wrong; the test labels are right.")
     if split.get("unlabelled"):
         lines.append(
-            f"each replicate has {split['unlabelled']} images without labels, too, which its GAN saw with the labels "
-            "that a teacher read in them; arms without `pseudo` know nothing of these: another information rule."
+            f"each replicate has {split['unlabelled']} images without labels, too. Its GAN saw those that a teacher "
+            "was sure of, with the labels that it read; so did arms with pseudo-labels. Arms with GAN images know them "
+            "through the GAN, the others not at all. A delta between two that do not know the same is marked: it is "
+            "not the gain of GAN images alone."
         )
     return lines
+
+
+def information(study: Study) -> dict[tuple[int, str, str], str]:
+    """Budget, arm and reference of each contrast across information rules -> knows more, or knows less: whether the
+    arm knows unlabelled images that its reference does not, or the other way round.
+    """
+    known = {b.size: arms_that_know(b.arms, b.split.get("unlabelled", 0)) for b in study.budgets}
+    marks = {}
+    for size, arm, reference in study.deltas[["budget", "arm", "reference"]].itertuples(index=False):
+        if (arm in known[size]) != (reference in known[size]):
+            marks[size, arm, reference] = "knows more" if arm in known[size] else "knows less"
+    return marks
+
+
+def unfair(primary: Mapping[str, Any], marked: Mapping[tuple[int, str, str], str]) -> str:
+    """What a mark of `information` on the primary contrast means; empty where it has none."""
+    arm, reference = primary["arm"], primary["reference"]
+    mark = marked.get((primary["budget"], arm, reference))
+    more, less = (arm, reference) if mark == "knows more" else (reference, arm)
+    if not mark:
+        return ""
+    return (
+        f"Not on equal terms: {more} knows unlabelled images, by itself or through its GAN, of which {less} knows "
+        "nothing. This is not the gain of GAN images alone."
+    )
 
 
 def _ill(entry: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from pipeline.report.charts import budget_axis
 from pipeline.report.study import Study
 from pipeline.report.theme import ARM_COLOURS, INK, Picture, draw
-from pipeline.report.words import number
+from pipeline.report.words import number, signed
 
 ARMS = ("real+gan", "real+classical", "real+gan+classical")  # of the sentences and charts; the table has all
 TICKS = (10, 20, 50, 70, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9)  # percent right
@@ -40,21 +40,43 @@ def interval(row: Row) -> str:
 
 
 def sentence(row: Row) -> str:
-    """real+gan at 50 a class is worth 71 real images a class (58 to 90)."""
+    """real+gan at 50 a class is worth 71 real images a class (58 to 90): +21 (+8 to +40) extra."""
     estimate, between = images(row["worth"], row), interval(row)
     bounds = f" ({between})" if between != estimate else ""
-    return f"{row['arm']} at {row['budget']:,} a class is worth {estimate} real images a class{bounds}."
+    worth = f"worth {estimate} real images a class{bounds}"
+    return f"{row['arm']} at {row['budget']:,} a class is {worth}: {extra(row)} extra."
+
+
+def extra(row: Row) -> str:
+    """What an arm is worth beyond its own budget, real images a class: +21 (+8 to +40); open ends as of `images`."""
+
+    def one(value: float) -> str:
+        if value <= 0:
+            return f"less than {_signed(row['curve_from'] - row['budget'])}"
+        if value == math.inf:
+            return f"more than {_signed(row['curve_to'] - row['budget'])}"
+        return _signed(value - row["budget"])
+
+    low, high = row["worth_low"], row["worth_high"]
+    if high <= row["curve_from"] or low >= row["curve_to"]:  # all of it beyond one end
+        return one(row["worth"])
+    return f"{one(row['worth'])} ({one(low)} to {one(high)})"
+
+
+def _signed(value: float) -> str:
+    return signed(value, 0 if abs(round(value, 1)) >= 10 or value == round(value) else 1)
 
 
 def worth_to_text(worth: pd.DataFrame) -> pd.DataFrame:
     """One row an arm and budget, arm by arm, all cells text."""
-    headers = ["arm", "images a class", "accuracy, %", "worth, real images a class", "interval", "times its own"]
+    headers = ["arm", "images a class", "accuracy, %", "worth, real images a class", "interval"]
+    headers += ["extra, real images a class", "times its own"]
     rows = []
     for _, own in worth.groupby("arm", sort=False):
         for row in own.to_dict("records"):
             times = number(row["worth"] / row["budget"], 1) if 0 < row["worth"] < math.inf else "–"
             cells = [row["arm"], f"{row['budget']:,}", number(row["accuracy_mean"])]
-            rows.append([*cells, images(row["worth"], row), interval(row), times])
+            rows.append([*cells, images(row["worth"], row), interval(row), extra(row), times])
     return pd.DataFrame(rows, columns=headers)
 
 

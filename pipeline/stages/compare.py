@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline.comparison import (
     CompareConfig,
     Predictions,
+    arms_to_fair,
     deltas_to_metrics,
     predictions_to_accuracies,
     predictions_to_deltas,
@@ -58,33 +59,34 @@ def write_results(
     """
     by_budget: dict[int, dict[str, NDArray[np.integer]]] = {}
     of: dict[str, str] = {}
+    fair: dict[str, str] = {}
+    splits = {budget: read_json(Path(f"artifacts/splits/{budget}.json")) for budget in budgets}
     for budget in budgets:
         arms: dict[str, NDArray[np.integer]] = {}
+        made: dict[str, dict[str, Any]] = {}
         for kind in ("baseline", "augmented"):
             arms |= load_arrays(Path(f"artifacts/{kind}/{budget}/predictions.npz"))
-            made = read_json(Path(f"artifacts/{kind}/{budget}/arms.json"))
-            of |= {name: arm["of"] for name, arm in made.items() if arm["of"]}
+            made |= read_json(Path(f"artifacts/{kind}/{budget}/arms.json"))
+        of |= {name: arm["of"] for name, arm in made.items() if arm["of"]}
+        fair |= arms_to_fair(made, splits[budget]["unlabelled"])
         by_budget[budget] = {arm: predictions.astype(int) for arm, predictions in arms.items()}
     classes = read_json(Path("artifacts/data/summary.json"))["classes"]
-    study = Predictions(by_budget, labels, classes, of)
+    study = Predictions(by_budget, labels, classes, of, fair)
+    # Real images of each class that a replicate is given, (K,).
+    counts = {budget: np.array(list(split["per_class"].values())) for budget, split in splits.items()}
     oracle = load_arrays(Path("artifacts/oracle/predictions.npz"))["predictions"].astype(int)
     deltas = predictions_to_deltas(study, config)
     write_csv(folder / "deltas.csv", deltas)
     write_csv(folder / "accuracies.csv", predictions_to_accuracies(study))
     write_csv(folder / "recalls.csv", predictions_to_recalls(study))
     write_csv(folder / "mcnemar.csv", predictions_to_mcnemar(study, config))
-    write_csv(folder / "groups.csv", predictions_to_groups(study, read_counts(by_budget), config.confidence))
+    write_csv(folder / "groups.csv", predictions_to_groups(study, counts, config.confidence))
     write_csv(folder / "controls.csv", controls_to_deltas(controls, labels, classes, config))
     write_csv(folder / "worth.csv", predictions_to_worth(study, config.confidence))
-    metrics = deltas_to_metrics(study, deltas, config, oracle)
+    uneven = [budget for budget, sizes in counts.items() if sizes.min() < sizes.max()]
+    metrics = deltas_to_metrics(study, deltas, config, oracle, uneven)
     write_json(folder / "metrics.json", metrics)
     return metrics
-
-
-def read_counts(budgets: Iterable[int]) -> dict[int, NDArray[np.int64]]:
-    """Real images of each class that a replicate is given, (K,), at each budget."""
-    splits = {budget: read_json(Path(f"artifacts/splits/{budget}.json")) for budget in budgets}
-    return {budget: np.array(list(split["per_class"].values())) for budget, split in splits.items()}
 
 
 def read_labels() -> NDArray[np.int64]:

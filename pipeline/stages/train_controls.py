@@ -29,15 +29,16 @@ def train_controls(stage: Stage) -> None:
             # The very sets that the arms of the same names have.
             copies_seed, lines_seed = (derive(seed, f"real+{k}", budget, replicate) for k in ("copies", "interpolated"))
             sets = {
+                "real": real,
                 "copies": affine_copies(real, arms.copies_per_class, arms.classical, copies_seed),
                 "interpolated": interpolated(real, arms.interpolated_per_class, lines_seed),
                 "gan": load(stage.path("synthetic", f"replicate-{replicate}.npz")),
             }
             for model in config.models:
                 own_seed = derive(seed, "controls", model, budget, replicate)  # the same for all arms
-                for arm, synthetic in ARMS.items():
-                    own = {kind: images if kind in synthetic else None for kind, images in sets.items()}
-                    job = {"model": model, "config": config, "real": real, **own, "per_class": per_class}
+                for arm, kinds in ARMS.items():
+                    own = {kind: images if kind in kinds else None for kind, images in sets.items()}
+                    job = {"model": model, "config": config, **own, "per_class": per_class}
                     jobs.append({**job, "test_pixels": test_pixels, "seed": own_seed})
                     keys.append(f"{model}/{arm}")
     compute = stage.cpus(ComputeConfig)
