@@ -1,4 +1,4 @@
-"""One stage as its own command runs it, and then the most memory that its process has held.
+"""One stage as its own command runs it, and then the most memory that one of its processes has held.
 
 python -m benchmarks.measured_stage MEMORY.json train_gan --budget 50 --params params.yaml
 """
@@ -11,13 +11,18 @@ import runpy
 import sys
 from pathlib import Path
 
+import psutil
+
 MIB = 2**20
 
 
-def own_peak() -> int:
-    """The most KiB that this process has held (Linux)."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+def peak(process: int | str = "self") -> int:
+    """The most KiB that a process, by default this one, has held (Linux); 0 for one that has ended."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def main() -> None:
@@ -25,9 +30,11 @@ def main() -> None:
     try:
         runpy.run_module(f"pipeline.stages.{name}", run_name="__main__", alter_sys=True)
     finally:
-        # The largest of its workers that have ended, and itself: not by getrusage, which still counts what this
-        # process was before it became Python, a copy of the one that started it.
-        peaks = [resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, own_peak()]
+        # Children that have ended; itself, not by getrusage, which still counts what this process was before it became
+        # Python, a copy of the one that started it; and its workers, which wait for more, as children of a server.
+        own = psutil.Process()
+        alive = [own, *own.children(recursive=True)]
+        peaks = [resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, *(peak(process.pid) for process in alive)]
         found = {"host": round(max(peaks) / 1024)}
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():

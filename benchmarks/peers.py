@@ -2,7 +2,7 @@
 
     python -m benchmarks.peers
     python -m benchmarks.peers --what gan --rounds 3 --steps 300
-    python -m benchmarks.peers --what cas             # seconds to a fixed CAS: ours and the common loop, a long run
+    python -m benchmarks.peers --what classifier gan  # without the seconds to a fixed CAS, which are a long run
     python -m benchmarks.peers --device cuda          # all of them on a GPU: unmeasured so far, for want of one
 
 Each system trains the project's own classifier (on real images under classical augmentation) and the default GAN, on 50
@@ -55,7 +55,7 @@ from pipeline.stages.check import Params, to_params
 from pipeline.stages.stage import PARAMS, read_params
 
 BUDGET = 50
-OURS = "ours"
+OURS, LIGHTNING = "ours", "lightning, 2 workers"
 LOOKED_AT = 200  # generated digits a class, and steps of the classifier that reads them: enough to tell CAS apart
 LOOKED_STEPS = 800
 
@@ -80,9 +80,7 @@ class System(NamedTuple):
 
 
 def systems(what: str) -> dict[str, System]:
-    """By name; `lightning` only where it is installed."""
-    if what == "cas":
-        return {OURS: System(our_gan), "common, 2 workers": System(common_gan)}
+    """By name; `lightning` only where it is installed. cas: one of each, for a round of them is long."""
     if what == "classifier":
         ours, common, lightning = our_classifier, common_classifier, lightning_classifier
     else:
@@ -93,9 +91,11 @@ def systems(what: str) -> dict[str, System]:
         "common, 2 workers": System(common),
         "common, no workers": System(common, workers=0),
     }
-    if importlib.util.find_spec("lightning") is None:
-        return found
-    return found | {"lightning, 2 workers": System(lightning)}
+    if importlib.util.find_spec("lightning") is not None:
+        found[LIGHTNING] = System(lightning)
+    if what == "cas":
+        return {name: each for name, each in found.items() if each.copies == 1 and each.workers}
+    return found
 
 
 def one_round(
@@ -206,7 +206,7 @@ def machine() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
-    parser.add_argument("--what", nargs="+", choices=[*LENGTHS], default=["classifier", "gan"])
+    parser.add_argument("--what", nargs="+", choices=[*LENGTHS], default=[*LENGTHS])
     parser.add_argument("--rounds", type=int, default=3)
     lengths = {
         name: ", ".join(f"{getattr(each, name)} ({what})" for what, each in LENGTHS.items())
@@ -244,7 +244,7 @@ def main() -> None:
         measured = "CAS" if what == "cas" else "accuracy"
         table = turns_to_table(rounds, peaks, copies, every * size, target, measured)
         print(table.to_string(index=False), flush=True)
-        if what != "cas" and "lightning, 2 workers" not in copies:
+        if LIGHTNING not in copies:
             print("lightning: not installed")
     print(f"load {os.getloadavg()[0]:.1f}")
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from pipeline.classifier import replicate as classifier_replicate
 from pipeline.errors import InputError
-from pipeline.gan.replicate import train_replicate
+from pipeline.gan import replicate as gan_replicate
 
 Report = Callable[[dict[str, float]], None]
 
@@ -27,12 +30,26 @@ def double(number: int, folder: Path, device: torch.device, report: Report) -> d
     return {"doubled": np.array([2 * number]), "threads": torch.get_num_threads(), "pid": os.getpid()}
 
 
-def train_and_tell(report: Report, **job: Any) -> dict[str, Any]:
-    """The GAN's training, which leaves its process's number where the test looks for one to kill."""
+DYING = ("gan", "classifier")
+
+
+def train_gan_or_die(report: Report, **job: Any) -> dict[str, Any]:
+    return gan_replicate.train_replicate(report=_dying("gan", report), **job)
+
+
+def train_classifier_or_die(report: Report, **job: Any) -> dict[str, Any]:
+    return classifier_replicate.train_replicate(report=_dying("classifier", report), **job)
+
+
+def _dying(name: str, report: Report) -> Report:
+    """Leaves its process's number at each record; the first process that finds `NAME-dies` there kills itself."""
     told = Path(os.environ["SYNTHGAIN_TOLD"])
 
-    def telling(record: dict[str, float]) -> None:
-        (told / str(os.getpid())).touch()
+    def dying(record: dict[str, float]) -> None:
+        (told / f"{name}-at-{os.getpid()}").touch()
+        with suppress(FileNotFoundError):  # one alone can rename it
+            (told / f"{name}-dies").rename(told / f"{name}-died-{os.getpid()}")
+            os.kill(os.getpid(), signal.SIGKILL)
         report(record)
 
-    return train_replicate(report=telling, **job)
+    return dying

@@ -1,4 +1,4 @@
-"""A study on a real Dask and a real Ray cluster on loopback: the same bytes, a worker killed, one line where it fails.
+"""A study on a real Dask and a real Ray cluster on loopback: the same bytes, workers killed, one line where it fails.
 
 Ray is not in `dev`; its tests are skipped where it is not installed.
 """
@@ -7,55 +7,58 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pytest
-from cluster_jobs import double, train_and_tell
-from ruamel.yaml import YAML
+from cluster_jobs import DYING, double, train_classifier_or_die, train_gan_or_die
+from small_study import BUDGET, Study
+from toy_images import bright_corners
 
 from pipeline import cluster, compute
 from pipeline.compute import ComputeConfig, run_replicates
 from pipeline.errors import InputError
-from pipeline.images import LabelledImages, save_arrays
-from pipeline.split import PseudoLabels, Split
-from pipeline.stages import train_baseline as baseline_stage
-from pipeline.stages import train_gan as gan_stage
-from pipeline.stages.stage import Stage, read_params
+from pipeline.stages import arms, compare, split, train_gan, train_oracle, train_teacher
+from pipeline.stages.stage import Stage
 
 ROOT = Path(__file__).parent.parent
-TINY = {
-    "study": {"budgets": [5], "replicates": 2, "seed": 7},
-    "gan": {"steps": 16},
-    "classifier": {"width": 4, "steps": 10},
-    "arms": {"copies_per_class": 10, "interpolated_per_class": 10},
+STUDY: dict[str, dict[str, Any]] = {
+    # Long enough for a record in the middle of each training, at which a worker dies.
+    "gan": {"steps": 4},
+    "classifier": {"steps": 60},
+    "controls": {"models": ["knn"]},
+    "variants": {"generated": [{"name": "soft", "of": "real+gan", "labels": "soft"}]},
 }
+BUDGETS = (BUDGET, BUDGET + 1)
 LOCAL = ComputeConfig(device="cpu", workers=1)
 # The second name is misleading: on Linux too, it keeps Ray on loopback.
 QUIET_RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 class Running(NamedTuple):
-    """A cluster of two workers. told: where `train_and_tell` leaves the number of its process."""
+    """A cluster of two workers. told: where jobs of cluster_jobs leave the numbers of their processes."""
 
     backend: str
     address: str
     told: Path
 
     @property
+    def section(self) -> dict[str, Any]:
+        return {"device": "cpu", "backend": self.backend, "address": self.address}
+
+    @property
     def config(self) -> ComputeConfig:
-        return ComputeConfig(device="cpu", backend=self.backend, address=self.address)  # type: ignore[arg-type]
+        return ComputeConfig(**self.section)
 
 
 def first_on_path(path: str) -> str:
@@ -99,12 +102,25 @@ def started(folder: Path, *commands: list[str], path: str = f"{ROOT}{os.pathsep}
 @contextmanager
 def dask_cluster(folder: Path, **options: str) -> Iterator[Running]:
     address = f"tcp://127.0.0.1:{free_port()}"
-    scheduler = ["dask", "scheduler", "--host", address, "--no-dashboard", "--no-show"]
-    worker = ["dask", "worker", address, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    # torch beforehand: imported with the first job, it would make the scheduler deaf to a second stage for seconds.
+    scheduler = ["dask", "scheduler", "--host", address, "--no-dashboard", "--no-show", "--preload", "torch"]
+    # Each under a nanny, Dask's usual way: it starts another in the place of one that dies.
+    worker = [
+        "dask",
+        "worker",
+        address,
+        "--host",
+        "127.0.0.1",
+        "--nthreads",
+        "1",
+        "--no-dashboard",
+        "--preload",
+        "torch",
+    ]
     with started(folder, scheduler, worker, worker, **options):
         wait_for_answer(address)
         with importlib.import_module("distributed").Client(address, set_as_default=False) as client:
-            client.wait_for_workers(2, 60)
+            client.wait_for_workers(2, 120)
         yield Running("dask", address, folder)
 
 
@@ -120,7 +136,7 @@ def ray_cluster(folder: Path) -> Iterator[Running]:
 
 def wait_for_answer(address: str) -> None:
     host, port = address.rpartition("//")[2].split(":")
-    wait_for(lambda: socket.socket().connect_ex((host, int(port))) == 0, 60)
+    wait_for(lambda: socket.socket().connect_ex((host, int(port))) == 0, 120)
 
 
 def wait_for(condition: Callable[[], Any], seconds: float) -> None:
@@ -142,63 +158,95 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             yield found
 
 
-@pytest.fixture
-def study(tmp_path: Path, digits: LabelledImages, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in which stages train_gan and train_baseline can run, as the present one."""
-    monkeypatch.chdir(tmp_path)
-    order = np.argsort(np.tile(np.arange(20), 10), kind="stable")  # the first of each class, then the second, ...
-    digits.save(Path("artifacts/data/train.npz"))
-    save_arrays(Path("artifacts/data/test_images.npz"), pixels=digits.pixels[:50])
-    subsets, nothing = order[:100].reshape(2, 50), np.empty((2, 0), np.int64)
-    Split(subsets, digits.labels[subsets], nothing, order[100:]).save(Path("artifacts/splits/5.npz"))
-    PseudoLabels(nothing, nothing.astype(bool)).save(Path("artifacts/pseudo/5.npz"))
-    shutil.copytree(ROOT / "conf", "conf")
-    yaml = YAML()
-    values = yaml.load(ROOT / "params.yaml")
-    for section, changes in TINY.items():
-        values[section].update(changes)
-    yaml.dump(values, Path("params.yaml"))
-    return tmp_path
+def new_study(folder: Path, **changes: dict[str, Any]) -> Study:
+    """In `folder`, the working one; its images."""
+    study = Study(folder, **STUDY | changes)
+    study.data(bright_corners(30, seed=0), bright_corners(10, seed=1))
+    return study
 
 
-def train(folder: Path, config: ComputeConfig, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """What both stages write, computed where `config` says and nowhere before."""
-    for written in ("gan", "baseline"):
-        shutil.rmtree(folder / "artifacts" / written, ignore_errors=True)
-    shutil.rmtree(folder / ".cache", ignore_errors=True)
-    for name, body in (("train_gan@5", gan_stage.train_gan), ("train_baseline@5", baseline_stage.train_baseline)):
-        stage = Stage(name, 5, read_params(Path("params.yaml")), Path("params.yaml"))
-        monkeypatch.setattr(stage, "compute", lambda _: config)
-        body(stage)
-    paths = [path for kind in ("gan", "baseline") for path in (folder / "artifacts" / kind).rglob("*")]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths if path.is_file()}
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """All files of a whole study that was computed on this machine."""
+    folder = tmp_path_factory.mktemp("here")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        new_study(folder).all()
+    return files(folder)
 
 
-def test_a_study_has_the_same_bytes_though_a_worker_was_killed(
-    running: Running, study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def files(folder: Path) -> dict[str, bytes]:
+    paths = [path for kind in ("artifacts", "results") for path in (folder / kind).rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def test_a_whole_study_has_the_same_bytes_though_two_workers_were_killed(
+    running: Running,
+    here: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    here = train(study, LOCAL, monkeypatch)
-    assert len(here) > 10
-    assert train(study, running.config, monkeypatch) == here
-    assert "train_gan@5: step 32 of 32, generator" in capsys.readouterr().out  # told by processes elsewhere
+    """One in the middle of a GAN's training, one in that of an arm that uses its digits."""
+    monkeypatch.chdir(tmp_path)
+    study = new_study(tmp_path, compute=running.section)
+    study.run(train_oracle.train_oracle, split.split, train_teacher.train_teacher)
+    for name in DYING:
+        (running.told / f"{name}-dies").touch()
+    monkeypatch.setattr(train_gan, "train_replicate", train_gan_or_die)
+    study.run(train_gan.train_gan)
+    assert "train_gan: step 12 of 12, generator" in capsys.readouterr().out  # told by processes elsewhere
+    monkeypatch.setattr(arms, "train_replicate", train_classifier_or_die)
+    study.rest()
+    study.run(compare.compare)
+    for name in DYING:
+        (killed,) = running.told.glob(f"{name}-died-*")
+        others = {path.name for path in running.told.glob(f"{name}-at-*")} - {killed.name.replace("died", "at")}
+        assert others, "another process took over"
+    assert len([name for name in here if name.startswith("results/")]) >= 9
+    assert files(tmp_path) == here
 
-    def kill_the_first() -> None:
-        wait_for(lambda: told(running), 60)
-        killed.extend(told(running)[:1])
-        os.kill(killed[0], signal.SIGKILL)
 
-    killed: list[int] = []
-    monkeypatch.setattr(gan_stage, "train_replicate", train_and_tell)
-    killer = threading.Thread(target=kill_the_first)
-    killer.start()
-    assert train(study, running.config, monkeypatch) == here
-    killer.join()
-    assert killed
-    assert set(told(running)) - set(killed), "another worker took over"
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    """Two budgets up to their GANs, as the present folder."""
+    monkeypatch.chdir(tmp_path)
+    made = new_study(tmp_path, study={"budgets": [*BUDGETS]})
+    for budget in BUDGETS:
+        for name, body in (("split", split.split), ("train_teacher", train_teacher.train_teacher)):
+            body(Stage(f"{name}@{budget}", budget, made.params, tmp_path / "params.yaml"))
+    return made
 
 
-def told(running: Running) -> list[int]:
-    return [int(path.name) for path in running.told.iterdir() if path.name.isdigit()]
+def begun(study: Study, budget: int, *python: str) -> subprocess.Popen[str]:
+    """Stage train_gan of `budget` as a process of its own, where the study's params say."""
+    (study.folder / "params.yaml").write_text(json.dumps(study.params))
+    command = [sys.executable, *(python or ("-m", "pipeline.stages.train_gan"))]
+    command += ["--budget", str(budget), "--params", "params.yaml"]
+    environment = os.environ | {"PYTHONPATH": first_on_path(str(ROOT))}
+    return subprocess.Popen(
+        command, cwd=study.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_two_budgets_side_by_side_on_one_cluster_have_the_same_bytes(running: Running, study: Study) -> None:
+    for budget in BUDGETS:
+        train_gan.train_gan(Stage(f"train_gan@{budget}", budget, study.params, study.folder / "params.yaml"))
+    local = files(study.folder)
+    shutil.rmtree("artifacts/gan")
+    shutil.rmtree(".cache")
+    study.params["compute"] |= running.section
+    processes = [begun(study, BUDGETS[0])]
+    if running.backend == "ray" and processes[0].stdout is not None:
+        # A stage waits until it has all its CPUs, here both: two that began together could each hold one.
+        processes[0].stdout.readline()
+    processes.append(begun(study, BUDGETS[1]))
+    for process in processes:
+        _, err = process.communicate(timeout=300)  # much of it is two imports of torch, on a busy machine
+        assert process.returncode == 0, err
+    shutil.rmtree("artifacts/runs")  # who computed it, and how long it took
+    assert files(study.folder) == local
+    assert len([name for name in local if name.startswith("artifacts/gan/")]) > 20
 
 
 def run(numbers: list[int], folder: Path, config: ComputeConfig) -> list[dict[str, Any]]:
@@ -291,19 +339,15 @@ def test_no_address_says_which_variable(backend: Any, tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("backend", ["dask", "ray"])
-def test_no_cluster_is_one_line_and_status_2_within_seconds(backend: str, study: Path) -> None:
+def test_no_cluster_is_one_line_and_status_2_within_seconds(backend: str, study: Study) -> None:
     pytest.importorskip({"dask": "distributed", "ray": "ray"}[backend])
-    yaml = YAML()
-    values = yaml.load(study / "params.yaml")
-    values["compute"].update(backend=backend, address=f"127.0.0.1:{free_port()}")
-    yaml.dump(values, study / "params.yaml")
-    command = [sys.executable, "-m", "pipeline.stages.train_gan", "--budget", "5", "--params", "params.yaml"]
-    environment = os.environ | {"PYTHONPATH": first_on_path(str(ROOT))}
-    done = subprocess.run(command, cwd=study, env=environment, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"train_gan@5: compute.address: no {backend.capitalize()} ")
-    assert done.stderr.count("\n") == 1
-    assert not (study / "artifacts/gan").exists()
+    study.params["compute"] |= {"backend": backend, "address": f"127.0.0.1:{free_port()}"}
+    process = begun(study, BUDGET)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err.startswith(f"train_gan@{BUDGET}: compute.address: no {backend.capitalize()} ")
+    assert err.count("\n") == 1
+    assert not (study.folder / "artifacts/gan").exists()
 
 
 @pytest.mark.parametrize("backend", ["dask", "ray"])
@@ -315,11 +359,10 @@ def test_a_backend_that_is_not_installed_names_its_extra(
         run([1], tmp_path, ComputeConfig(backend=backend, address="127.0.0.1:1"))
 
 
-def test_a_stage_trains_where_neither_dvc_nor_prefect_is_installed(study: Path) -> None:
+def test_a_stage_trains_where_neither_dvc_nor_prefect_is_installed(study: Study) -> None:
     code = "import runpy, sys; sys.modules.update(dvc=None, prefect=None); sys.argv = sys.argv[1:]; "
     code += "runpy.run_module('pipeline.stages.train_gan', run_name='__main__')"
-    command = [sys.executable, "-c", code, "train_gan", "--budget", "5", "--params", "params.yaml"]
-    environment = os.environ | {"PYTHONPATH": first_on_path(str(ROOT))}
-    done = subprocess.run(command, cwd=study, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert (study / "artifacts/gan/5/generator-1.safetensors").exists()
+    process = begun(study, BUDGET, "-c", code, "train_gan")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert (study.folder / f"artifacts/gan/{BUDGET}/generator-1.safetensors").exists()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import socket
+import subprocess
 import sys
 import time
 import types
@@ -202,6 +204,58 @@ def remember_device(devices: Any) -> None:
 def process_and_device(seconds: float) -> tuple[int, int]:
     time.sleep(seconds)
     return os.getpid(), int(os.environ["SYNTHGAIN_TEST_DEVICE"])
+
+
+DEVICES = """
+import sys
+from pathlib import Path
+
+from pipeline import workers
+
+if __name__ == "__main__":
+    Path("stage.py").write_text("from pipeline.compute import in_workers\\n")
+    workers.begin("pipeline.stages.toy", Path("stage.py"))
+
+import json
+import os
+import time
+
+import joblib
+import torch
+
+from pipeline import compute
+
+
+def remember(devices):
+    os.environ["SYNTHGAIN_TEST_DEVICE"] = str(devices.get())
+
+
+def look():
+    time.sleep(0.2)
+    return os.getpid(), os.getppid(), int(os.environ["SYNTHGAIN_TEST_DEVICE"])
+
+
+if __name__ == "__main__":
+    torch.cuda.is_available, torch.cuda.device_count = (lambda: True), (lambda: 2)
+    compute._begin_worker = remember
+    there = compute._processes(compute.ComputeConfig(device="cuda"), 2)
+    print(json.dumps([os.getpid(), joblib.Parallel(**there)(joblib.delayed(look)() for _ in range(8))]))
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2, reason="elsewhere there is no server of workers"
+)
+def test_several_gpus_have_a_process_each_where_workers_are_forks_of_a_server(tmp_path: Path, root: Path) -> None:
+    (tmp_path / "look.py").write_text(DEVICES)
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, "look.py"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    stage, looks = json.loads(done.stdout)
+    assert stage not in {server for _, server, _ in looks}, "forks of a server"
+    pairs = [(process, device) for process, _, device in looks]
+    assert sorted(set(pairs)) == sorted(dict(pairs).items()), "a process has one device"
+    assert sorted(dict(pairs).values()) == [0, 1]
 
 
 def test_a_cluster_is_asked_for_the_device_that_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
