@@ -10,11 +10,14 @@ import pytest
 import torch
 from toy_images import bright_corners
 
+from pipeline.batches import class_rounds
 from pipeline.classifier.network import Classifier
 from pipeline.classifier.training import ClassifierConfig, Material, new_classifier, train
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages, join
-from pipeline.quality.assessment import AssessConfig, Assessment, images_to_assessment
+from pipeline.quality.assessment import AssessConfig, Assessment, _to_controls, images_to_assessment
+from pipeline.quality.memorisation import images_to_memorisation
+from pipeline.seeds import derive
 
 CONFIG = AssessConfig(images=180, neighbours=3, suspects=5)
 NUMBERS = {"agreement", "frechet", "frechet_floor", "kid", "kid_floor", "precision", "recall", "density", "coverage"}
@@ -73,6 +76,92 @@ def test_copies_of_the_subset_are_seen(parts: Parts) -> None:
     assert result.unused.shape == result.real.shape
     assert all(any(np.array_equal(image, other) for other in parts.unseen.pixels) for image in result.unused)
     assert result.synthetic.shape == (5, 1, 8, 8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Uneven:
+    """A GAN was given 2 images of class a, 12 of b and 12 of c; its digits copy every one of b and c."""
+
+    subset: LabelledImages
+    synthetic: LabelledImages
+    result: Assessment
+
+
+@pytest.fixture(scope="module")
+def uneven(parts: Parts) -> Uneven:
+    labels = parts.subset.labels
+    subset = parts.subset.subset(np.sort(np.concatenate([np.flatnonzero(labels == 0)[:2], np.flatnonzero(labels > 0)])))
+    copied = subset.subset(np.flatnonzero(subset.labels > 0))
+    synthetic = join([copied, parts.others])
+    config = dataclasses.replace(CONFIG, suspects=len(copied))
+    return Uneven(subset, synthetic, dataclasses.replace(parts, subset=subset).assess(synthetic, config))
+
+
+def test_copies_of_every_image_of_uneven_classes_are_counted(uneven: Uneven) -> None:
+    assert uneven.result.numbers["exact_copies"] == 24  # with two a class, as many as are of class a, it would be 4
+
+
+def test_suspects_of_uneven_classes_stand_beside_the_images_that_they_copy(parts: Parts, uneven: Uneven) -> None:
+    result = uneven.result
+    assert np.array_equal(result.synthetic, result.real)  # all 24, each beside its own original
+    assert {image.tobytes() for image in result.real} == {
+        image.tobytes() for image in uneven.subset.pixels[uneven.subset.labels > 0]
+    }
+    assert result.distance == pytest.approx(np.zeros(24), abs=1e-6)
+    unseen = {image.tobytes() for image in parts.unseen.pixels}
+    assert all(image.tobytes() in unseen for image in result.unused)
+
+
+def test_suspects_are_held_against_as_many_unseen_images_of_each_class(parts: Parts) -> None:
+    labels = parts.unseen.labels
+    few = parts.unseen.subset(np.concatenate([np.flatnonzero(labels == label)[:5] for label in range(3)]))
+    given = parts.subset.subset(np.flatnonzero((parts.subset.labels != 0) | (np.arange(36) < 6)))  # 2, 12 and 12
+    counts = [
+        [np.bincount(images.labels, minlength=3).tolist() for images in _to_controls(unseen, given, 2, seed=1)]
+        for unseen in (parts.unseen, few)
+    ]
+    assert counts == [[[2, 2, 2], [0, 10, 10]], [[2, 2, 2], [0, 3, 3]]]
+    for unseen in (parts.unseen, few):
+        drawn = join(list(_to_controls(unseen, given, 2, seed=1))).pixels
+        assert len({image.tobytes() for image in drawn}) == len(drawn)
+
+
+def test_paired_numbers_of_uneven_classes_are_of_equally_many(parts: Parts, uneven: Uneven) -> None:
+    rows = class_rounds(uneven.subset.labels, 2, derive(1, "trained on"))
+    controls, _ = _to_controls(parts.unseen, uneven.subset, 2, derive(1, "controls"))
+    numbers = images_to_memorisation(
+        uneven.synthetic.pixels,
+        uneven.subset.pixels[rows],
+        controls.pixels,
+        cells=(uneven.synthetic.labels, uneven.subset.labels[rows], controls.labels),
+    ).numbers
+    for view in ("pose", "pixel"):
+        for name in ("closer_to_subset", "near_copies", "near_unused", "c_t", "c_t_unused"):
+            assert uneven.result.numbers[f"{view}_{name}"] == numbers[view][name]
+
+
+def test_even_classes_are_compared_whole_and_as_before(parts: Parts) -> None:
+    """To the byte what was measured when all numbers came of one draw of the subset and one of unseen images."""
+    result, count = parts.assess(parts.others), 12
+    trained_on, controls = (
+        images.subset(class_rounds(images.labels, count, derive(1, name)))
+        for images, name in ((parts.subset, "trained on"), (parts.unseen, "controls"))
+    )
+    before = images_to_memorisation(
+        parts.others.pixels,
+        trained_on.pixels,
+        controls.pixels,
+        CONFIG.suspects,
+        (parts.others.labels, trained_on.labels, controls.labels),
+    )
+    for view in ("pose", "pixel"):
+        for name in ("closer_to_subset", "near_copies", "near_unused", "c_t", "c_t_unused"):
+            assert result.numbers[f"{view}_{name}"] == before.numbers[view][name]
+    suspects = before.suspects
+    assert result.distance.tobytes() == suspects["distance"].to_numpy().tobytes()
+    assert result.distance_unused.tobytes() == suspects["distance_unused"].to_numpy().tobytes()
+    assert np.array_equal(result.real, trained_on.pixels[suspects["real"]])
+    assert np.array_equal(result.unused, controls.pixels[suspects["unused"]])
 
 
 def test_wrong_labels_are_counted_by_class(parts: Parts) -> None:

@@ -318,6 +318,27 @@ class TestMemorisation:
         assert tuple(result.suspects.loc[0, ["synthetic", "real"]].astype(int)) == (7, 123)
         assert result.suspects["distance"][0] < 1e-3
 
+    def test_copies_of_images_left_out_of_the_fair_draw_are_found(self, digits: Pixels) -> None:
+        synthetic = digits[800:900].copy()
+        synthetic[7], synthetic[70] = digits[410], np.roll(digits[590], (-2, 2), axis=(1, 2))
+        fair = images_to_memorisation(synthetic, digits[:400], digits[900:1300])
+        whole = images_to_memorisation(synthetic, digits[:400], digits[900:1300], further=(digits[400:600], digits[:0]))
+        assert (fair.numbers["exact"]["copies"], whole.numbers["exact"]["copies"]) == (0, 1)
+        assert set(zip(whole.suspects["synthetic"][:2], whole.suspects["real"][:2], strict=True)) == {
+            (7, 410),
+            (70, 590),
+        }
+        assert whole.suspects["distance"][:2].max() < 1e-3
+        assert {view: whole.numbers[view] for view in ("pixel", "pose")} == {
+            view: fair.numbers[view] for view in ("pixel", "pose")
+        }
+        posed, unused = (images_to_pose(part).reshape(len(part), -1) for part in (synthetic, digits[900:1500]))
+        nearest = cdist(posed, unused).argmin(axis=1)
+        both = images_to_memorisation(
+            synthetic, digits[:400], digits[900:1300], further=(digits[400:600], digits[1300:1500])
+        )
+        assert both.suspects["unused"].tolist() == nearest[both.suspects["synthetic"]].tolist()
+
     def test_moved_copies_show_in_the_common_pose(self, digits: Pixels, rng: np.random.Generator) -> None:
         copies = moved(digits[:200], rng)
         numbers = images_to_memorisation(copies, digits[:400], digits[400:800]).numbers
@@ -335,6 +356,8 @@ class TestMemorisation:
             images_to_memorisation(digits[:5], digits[10:20], digits[20:40])
         with pytest.raises(InputError, match="1 of the unused images"):
             images_to_memorisation(digits[:5], digits[10:20], digits[19:29])
+        with pytest.raises(InputError, match="4 of the unused images"):
+            images_to_memorisation(digits[:5], digits[10:20], digits[20:30], further=(digits[27:30], digits[15:16]))
         with pytest.raises(InputError, match="0 synthetic"):
             images_to_memorisation(digits[:0], digits[10:20], digits[20:30])
 
