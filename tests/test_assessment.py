@@ -17,6 +17,7 @@ from pipeline.errors import InputError
 from pipeline.images import LabelledImages, join
 from pipeline.quality.assessment import AssessConfig, Assessment, _to_controls, images_to_assessment
 from pipeline.quality.memorisation import images_to_memorisation
+from pipeline.quality.spread import images_to_spread
 from pipeline.seeds import derive
 
 CONFIG = AssessConfig(images=180, neighbours=3, suspects=5)
@@ -25,7 +26,7 @@ NUMBERS |= {"spread", "spread_real", "exact_copies"}
 NUMBERS |= {
     f"{view}_{name}"
     for view in ("pose", "pixel")
-    for name in ("closer_to_subset", "near_copies", "near_unused", "c_t", "c_t_unused")
+    for name in ("closer_to_subset", "distance_ratio", "near_copies", "near_unused", "c_t", "c_t_unused")
 }
 
 
@@ -63,13 +64,16 @@ def test_other_real_images_look_real(parts: Parts) -> None:
     assert result.numbers["precision"] > 0.8
     assert result.numbers["coverage"] > 0.8
     assert 0.25 < result.numbers["pixel_closer_to_subset"] < 0.75
+    assert result.numbers["pixel_distance_ratio"] == pytest.approx(1, abs=0.1)
     assert result.numbers["spread"] == pytest.approx(result.numbers["spread_real"], rel=0.1)
 
 
 def test_copies_of_the_subset_are_seen(parts: Parts) -> None:
     result = parts.assess(join([parts.subset, parts.others.subset(np.arange(36))]))
     assert result.numbers["exact_copies"] == len(parts.subset) == 36
-    assert parts.assess(parts.subset).numbers["pixel_closer_to_subset"] == 1
+    copied = parts.assess(parts.subset).numbers
+    assert copied["pixel_closer_to_subset"] == 1
+    assert copied["pixel_distance_ratio"] < 1e-3 and copied["pose_distance_ratio"] < 1e-3
     assert result.distance == pytest.approx(np.zeros(5), abs=1e-6)
     assert (result.distance_unused > 0.01).all()
     assert np.array_equal(result.synthetic, result.real)
@@ -136,7 +140,7 @@ def test_paired_numbers_of_uneven_classes_are_of_equally_many(parts: Parts, unev
         cells=(uneven.synthetic.labels, uneven.subset.labels[rows], controls.labels),
     ).numbers
     for view in ("pose", "pixel"):
-        for name in ("closer_to_subset", "near_copies", "near_unused", "c_t", "c_t_unused"):
+        for name in ("closer_to_subset", "distance_ratio", "near_copies", "near_unused", "c_t", "c_t_unused"):
             assert uneven.result.numbers[f"{view}_{name}"] == numbers[view][name]
 
 
@@ -155,7 +159,7 @@ def test_even_classes_are_compared_whole_and_as_before(parts: Parts) -> None:
         (parts.others.labels, trained_on.labels, controls.labels),
     )
     for view in ("pose", "pixel"):
-        for name in ("closer_to_subset", "near_copies", "near_unused", "c_t", "c_t_unused"):
+        for name in ("closer_to_subset", "distance_ratio", "near_copies", "near_unused", "c_t", "c_t_unused"):
             assert result.numbers[f"{view}_{name}"] == before.numbers[view][name]
     suspects = before.suspects
     assert result.distance.tobytes() == suspects["distance"].to_numpy().tobytes()
@@ -184,6 +188,10 @@ def test_a_class_that_repeats_one_image_has_the_least_recall(parts: Parts) -> No
         "class"
     )
     assert by_class.loc["b", "recall"] < 0.2 < by_class["recall"].drop("b").min()
+    assert by_class.loc["b", "spread"] == 0
+    assert by_class["spread"].drop("b").tolist() == pytest.approx(by_class["spread_real"].drop("b").tolist(), rel=0.15)
+    real = images_to_spread(parts.subset.pixels, parts.subset.labels, 3).per_class
+    assert by_class["spread_real"].tolist() == real.tolist()
     assert (by_class["recall_real"] > 0.5).all() and (by_class["precision_real"] > 0.5).all()
 
 

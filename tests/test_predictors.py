@@ -114,6 +114,15 @@ class TestReading:
         assert "Fréchet distance (ρ -1.00" in said and "the more, the less" in said
         assert "cas" not in runs_to_correlations(runs, "cas", 1).index  # not against itself
 
+    def test_a_measure_that_is_alike_everywhere_does_not_count(self, rng: np.random.Generator) -> None:
+        runs = made_up(rng, 6)
+        table, constant = (
+            runs_to_correlations(each, "delta", 1) for each in (runs, runs.assign(exact_copies=0.0, frechet=np.nan))
+        )
+        assert constant.loc[["exact_copies", "frechet"], ["rho", "p", "p_holm"]].isna().all(axis=None)
+        first = table.drop(["exact_copies", "frechet"])["p"].idxmin()
+        assert constant.loc[first, "p_holm"] == pytest.approx(min(1, table.loc[first, "p"] * (len(table) - 2)))
+
     def test_chance_claims_no_more_than_one_study_in_twenty(self) -> None:
         said = []
         for seed in range(60):

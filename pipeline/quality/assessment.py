@@ -46,11 +46,12 @@ class Assessment:
 
     numbers: agreement (percent that the oracle reads as their label); frechet and frechet_floor (NaN if images are too
     few); kid and kid_floor; precision, recall, density, coverage; spread and spread_real; for the views pose and pixel
-    closer_to_subset, near_copies, near_unused, c_t and c_t_unused; exact_copies. classes: a row a class, with synthetic
-    (how many images), agreement, kid, kid_floor, precision, recall, and precision_real, recall_real of real images
-    against real ones (NaN where images are too few). synthetic, real, unused: uint8 (K, C, H, W), the most suspicious
-    digits, the nearest image of the real subset, with `distance` to it (K,), and the nearest of as many images of each
-    class that the GAN never saw (of fewer, where fewer are left), with `distance_unused` to it (K,).
+    closer_to_subset, distance_ratio, near_copies, near_unused, c_t and c_t_unused; exact_copies. classes: a row a
+    class, with synthetic (how many images), agreement, kid, kid_floor, precision, recall, and precision_real,
+    recall_real of real images against real ones, spread and spread_real (NaN where images are too few). synthetic,
+    real, unused: uint8 (K, C, H, W), the most suspicious digits, the nearest image of the real subset, with `distance`
+    to it (K,), and the nearest of as many images of each class that the GAN never saw (of fewer, where fewer are left),
+    with `distance_unused` to it (K,).
     """
 
     numbers: dict[str, float]
@@ -94,8 +95,9 @@ def images_to_assessment(
     numbers |= features_to_kernel(*features)
     numbers |= features_to_coverage(features[1], features[0], config.neighbours)
     by_class = _features_to_classes(features, fakes.labels, synthetic.classes, config.neighbours)
-    numbers["spread"] = images_to_spread(synthetic.pixels, synthetic.labels, classes).mean
-    numbers["spread_real"] = images_to_spread(subset.pixels, subset.labels, classes).mean
+    for kind, images in (("spread", synthetic), ("spread_real", subset)):
+        spread = images_to_spread(images.pixels, images.labels, classes)
+        numbers[kind], by_class[kind] = spread.mean, spread.per_class
 
     # Equally many of the subset and of unseen images, class by class: what no memorising looks like. Where classes are
     # uneven, or little is unseen, that leaves images of the subset out; a copy of one of these is a copy all the same.
@@ -111,7 +113,7 @@ def images_to_assessment(
         synthetic.pixels, trained_on.pixels, controls.pixels, config.suspects, cells, further
     )
     for view in ("pose", "pixel"):
-        for name in ("closer_to_subset", "near_copies", "near_unused", "c_t", "c_t_unused"):
+        for name in ("closer_to_subset", "distance_ratio", "near_copies", "near_unused", "c_t", "c_t_unused"):
             numbers[f"{view}_{name}"] = memory.numbers[view][name]
     numbers["exact_copies"] = memory.numbers["exact"]["copies"]
     suspects = memory.suspects

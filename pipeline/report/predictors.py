@@ -32,10 +32,12 @@ MEASURES = {
     "coverage": ("coverage", "more"),
     "spread": ("spread within a class", "more"),
     "pose_closer_to_subset": ("closer to training, share", "0.5"),
+    "pose_distance_ratio": ("distance ratio, common pose", "1"),
     "pose_c_t": ("C_T, common pose", "0"),
     "pixel_closer_to_subset": ("closer to training by pixels, share", "0.5"),
     "pixel_c_t": ("C_T by pixels", "0"),
     "pose_near_copies": ("near copies, common pose", "less"),
+    "exact_copies": ("exact copies", "less"),
     "cas": ("CAS, %", "more"),
 }
 TARGETS = {"delta": ("delta, points", "what GAN images add to real ones"), "cas": ("CAS, %", "the CAS")}

@@ -150,7 +150,9 @@ def agreement_to_heat(study: Study, budget: Budget) -> HeatTable:
 
 
 def classes_to_heat(study: Study, budget: Budget) -> HeatTable:
-    """A row a class, means over replicates: kernel distance, precision and recall, each beside what real images get."""
+    """A row a class, means over replicates: kernel distance, precision, recall and spread, each beside what real images
+    get. Of a spread it is bad to lie below that of real images, and to lie above.
+    """
     means = budget.by_class.groupby("class").mean(numeric_only=True).loc[study.classes]
     farthest = max(means["kid"].max(), 1e-9)
     rows = []
@@ -161,8 +163,10 @@ def classes_to_heat(study: Study, budget: Budget) -> HeatTable:
             real = row[f"{share}_real"]
             heat = _cell(row[share] - real, 1, 2).heat
             cells += [Cell(number(row[share]), heat), Cell(number(real), 0)]
+        apart = abs(row["spread"] / row["spread_real"] - 1) if row["spread_real"] > 0 else float("nan")
+        cells += [Cell(number(row["spread"]), _cell(-apart, 1, 2).heat), Cell(number(row["spread_real"]), 0)]
         rows.append((str(name), cells))
-    columns = [label for measure in ("KID", "precision", "recall") for label in (measure, f"{measure}, real")]
+    columns = [label for measure in ("KID", "precision", "recall", "spread") for label in (measure, f"{measure}, real")]
     return HeatTable(columns, rows)
 
 
@@ -183,6 +187,10 @@ def quality_to_text(study: Study) -> pd.DataFrame:
         ("coverage", "coverage", 2, "share of real images with a synthetic one close by; best is 1"),
         ("spread within a class", "spread", 2, "how much images of one class differ; near 0 is collapse"),
         ("– the same, of real images", "spread_real", 2, "what the spread should come near to"),
+        ("distance ratio, common pose", "pose_distance_ratio", 2, "distance to the nearest real image that the GAN was "
+         "trained on, over that to the nearest of as many that it did not see; 1 if nothing was learnt by heart, less "
+         "if it was, 0 is copies"),
+        ("– the same, pixel by pixel", "pixel_distance_ratio", 2, "moved copies hardly lower this one"),
     ]  # fmt: skip
     table = pd.DataFrame({"measure": [label for label, *_ in measures]})
     for budget in study.budgets:
