@@ -727,6 +727,16 @@ def test_copying_in_words(study: tuple[Path, dict[str, Any]], share: float, answ
     assert sentences[-1] == "0 of 20,000 synthetic images equal a training image exactly."
 
 
+def test_a_lean_is_called_by_the_noise_of_so_few_real_images(study: tuple[Path, dict[str, Any]]) -> None:
+    budget = load_study(study[0], [5], study[1]).budgets[0]
+    lean = budget.quality.assign(pose_closer_to_subset=0.53)
+    few = replace(budget, quality=lean)  # four GANs: 0.036 is two standard errors with 50 real images, 0.013 with 500
+    assert copying(few)[0].startswith("No clear sign")
+    assert copying(replace(few, size=50))[0].startswith("A slight lean")
+    rare = {**budget.split, "per_class": {"0": 5, "1": 50}}  # five of each class are compared
+    assert copying(replace(few, size=50, split=rare))[0].startswith("No clear sign")
+
+
 @pytest.mark.parametrize(
     ("c_t", "control", "reading"),
     [

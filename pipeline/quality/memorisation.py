@@ -134,8 +134,9 @@ def distances_to_numbers(distances: Distances) -> dict[str, float]:
     near_copies, near_unused: how many synthetic images are near to the subset, and near to the unused images. Without
         memorising they are alike; only their difference speaks. With one copy in ten, moved a little, 5 % against 1 %.
 
-    Fresh MNIST digits in place of synthetic ones differ from that, between draws of subset and unused images, by a
-    standard deviation of 0.017 in the share and 0.5 % of the images in the difference (500 of each; 100: 0.025, 0.8 %).
+    5,000 fresh MNIST digits in place of synthetic ones differ from that, between draws of subset and unused images, by
+    a standard deviation of 0.014 in the share with 500 of each, 0.027 with 100, 0.035 with 50 (`python -m
+    benchmarks.share_noise`), and by 0.5 % of the images in the difference with 500 of each, 0.8 % with 100.
     """
     near = float(np.percentile(distances.unused_to_subset, NEAR_PERCENTILE))
     closer = distances.to_subset < distances.to_unused

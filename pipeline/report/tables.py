@@ -177,10 +177,12 @@ def quality_to_text(study: Study) -> pd.DataFrame:
         ("label agreement, %", "agreement", 1, f"the oracle sees the class that was asked for; best is 100 ({oracle} "
          "is what it reaches on real test images)"),
         ("Fréchet distance", "frechet", 2, "to real images the GAN did not see; lower is closer"),
-        ("– the same, real to real", "frechet_floor", 2, "its floor: what a perfect generator would get"),
+        ("– the same, real to real", "frechet_floor", 2, "what as many other real images get; the oracle was trained "
+         "on both sets, so that even a perfect generator is likely to stay a little above it"),
         ("kernel distance (KID)", "kid", 2, "the same question, answered without the Fréchet distance's bias for few "
          "images; lower is closer"),
-        ("– the same, real to real", "kid_floor", 2, "its floor: 0 but for noise, which may fall below"),
+        ("– the same, real to real", "kid_floor", 2, "what as many other real images get: 0 but for noise, which may "
+         "fall below; a perfect generator is likely to stay a little above it, too"),
         ("precision", "precision", 2, "share of synthetic images that lie among real ones; best is 1"),
         ("recall", "recall", 2, "share of real images that lie among synthetic ones; best is 1"),
         ("density", "density", 2, "how deep among real ones the synthetic images lie; real ones get about 1"),
