@@ -207,6 +207,15 @@ class TestCoverage:
         with pytest.raises(InputError, match="0 nearest"):
             features_to_coverage(rng.normal(size=(50, 4)), rng.normal(size=(50, 4)), neighbours=0)
 
+    def test_per_class_matches_the_authors_code(self, rng: np.random.Generator) -> None:
+        labels, others = rng.permutation(np.repeat([0, 1, 2], [40, 60, 80])), rng.permutation(np.repeat([0, 1, 2], 50))
+        real, synthetic = rng.normal(size=(180, 6)), rng.normal(0.4, 0.8, (150, 6))
+        table = features_to_class_coverage(real, labels, synthetic, others, ("a", "b", "c"), 3)
+        for label, row in enumerate(table.drop(columns="class").to_dict("records")):
+            expected = compute_prdc(real[labels == label], synthetic[others == label], nearest_k=3)
+            assert row == pytest.approx(expected, abs=1e-12)
+        assert table["recall"].nunique() == table["precision"].nunique() == 3
+
     def test_per_class(self, rng: np.random.Generator) -> None:
         labels = np.repeat([0, 1], 50)
         real = rng.normal(size=(100, 4)) + 50 * labels[:, None]
