@@ -4,9 +4,10 @@
 
 Holds what each GAN and classifier was handed against the split, the test images and the files in `artifacts/`; draws
 the synthetic digits again from their generators, judges them again, labels unlabelled images again, makes copies and
-interpolated images again; holds all of it against results/provenance.json, and the other result files against what the
-predictions give. A line for each break, exit status 1; a missing or damaged file is one line and 2. Trains nothing,
-changes nothing; run it after `dvc repro` or `dvc pull`.
+interpolated images again; holds all of it against results/provenance.json, the other result files against what the
+predictions give, and what the quality numbers were measured on against what is there. A line for each break, exit
+status 1; a missing or damaged file is one line and 2. Trains nothing, changes nothing; run it after `dvc repro` or `dvc
+pull`.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from pipeline.stages.proof import (
     judged_again,
     labelled_again,
     latent_scales,
+    quality_held,
     sets_due,
 )
 from pipeline.stages.stage import PARAMS, RUNS, Stage, read_params, record
@@ -108,6 +110,7 @@ def made_again(stage: Stage, budget: int) -> tuple[list[str], list[str]]:
     reals, arms = split.real(train), stage.config("arms", ArmsConfig)
     breaks, notes = [*judged_again(budget, reals)], []
     breaks += labelled_again(budget, train, split, arms.pseudo_confidence)
+    breaks += quality_held(budget, train, split)
     due = sets_due(budget, stage.value("study.seed"), reals, arms)
     for maker, lines in (
         ("train_baseline", arms_remade(budget, len(reals), due)),

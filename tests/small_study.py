@@ -14,6 +14,7 @@ from pipeline import verify
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages, save_arrays
 from pipeline.stages import (
+    assess,
     compare,
     generate,
     judge,
@@ -80,7 +81,7 @@ class Study:
 
     def rest(self) -> None:
         """All that follows the GAN, but for the comparison."""
-        self.run(generate.generate, judge.judge, *CLASSIFIERS, train_controls.train_controls)
+        self.run(generate.generate, judge.judge, assess.assess, *CLASSIFIERS, train_controls.train_controls)
 
     def all(self) -> None:
         """Every stage from the oracle to the comparison."""

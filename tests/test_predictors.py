@@ -13,6 +13,8 @@ import pytest
 from scipy import stats
 from test_report import Page, make_study, render, section
 
+from benchmarks import predictors as published
+from benchmarks.predictors import folders_to_runs
 from pipeline.report.correlation import LARGEST, rank_correlation, smallest_telling
 from pipeline.report.predictors import (
     MEASURES,
@@ -114,6 +116,15 @@ class TestReading:
         assert "Fréchet distance (ρ -1.00" in said and "the more, the less" in said
         assert "cas" not in runs_to_correlations(runs, "cas", 1).index  # not against itself
 
+    def test_a_measure_that_is_alike_everywhere_does_not_count(self, rng: np.random.Generator) -> None:
+        runs = made_up(rng, 6)
+        table, constant = (
+            runs_to_correlations(each, "delta", 1) for each in (runs, runs.assign(exact_copies=0.0, frechet=np.nan))
+        )
+        assert constant.loc[["exact_copies", "frechet"], ["rho", "p", "p_holm"]].isna().all(axis=None)
+        first = table.drop(["exact_copies", "frechet"])["p"].idxmin()
+        assert constant.loc[first, "p_holm"] == pytest.approx(min(1, table.loc[first, "p"] * (len(table) - 2)))
+
     def test_chance_claims_no_more_than_one_study_in_twenty(self) -> None:
         said = []
         for seed in range(60):
@@ -133,6 +144,51 @@ class TestReading:
         runs = made_up(rng, 4).query("budget == 10")
         said = correlations_to_sentence(runs_to_correlations(runs, "cas", 1), runs, "cas", 1)
         assert said.startswith("Over 4 GANs not even a rank correlation of 1 could be told from chance")
+
+
+class TestPublished:
+    """benchmarks.predictors"""
+
+    def folder(self, root: Path, name: str, rng: np.random.Generator, lift: float) -> Path:
+        """A study at 10 a class in which recall goes with the delta; `lift` moves both."""
+        delta = rng.normal(size=8) + lift
+        arms = {"real": np.full(8, 90.0), "real+gan": 90 + delta, "gan": 80 + rng.normal(size=8)}
+        rows = [[10, arm, r, values[r]] for arm, values in arms.items() for r in range(8)]
+        (root / name).mkdir(parents=True)
+        table = pd.DataFrame(rows, columns=["budget", "arm", "replicate", "accuracy"])
+        table.to_csv(root / name / "accuracies.csv", index=False)
+        quality = pd.DataFrame({"budget": 10, "replicate": range(8), "recall": delta, "kid": rng.normal(size=8) + lift})
+        quality.to_csv(root / name / "quality.csv", index=False)
+        return root / name
+
+    def test_studies_are_pooled_within_their_own_budgets(self, rng: np.random.Generator, tmp_path: Path) -> None:
+        runs = folders_to_runs([self.folder(tmp_path, name, rng, lift) for name, lift in (("a", 0), ("b", 50))])
+        assert runs.groupby("budget").size().to_dict() == {"a 10": 8, "b 10": 8}
+        table = runs_to_correlations(runs, "delta", 1)
+        assert table.loc["recall", "rho"] == pytest.approx(1) and table.loc["recall", "runs"] == 16
+        assert scipys_rho(runs["kid"], runs["delta"]) > 0.6 > abs(table.loc["kid", "rho"])  # of the lift alone
+        assert np.isnan(table.loc["frechet", "p"])  # neither study has it
+
+    def test_the_command(
+        self,
+        rng: np.random.Generator,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("sys.argv", ["predictors"])
+        assert published.main() == 2
+        assert capsys.readouterr().err.startswith("predictors: no folder of docs holds a quality.csv")
+        self.folder(tmp_path / "docs", "a", rng, 0)
+        folder = self.folder(tmp_path / "docs" / "more", "b", rng, 50)
+        assert published.main() == 0
+        said = capsys.readouterr().out
+        assert said.startswith("16 GANs: a 10 a class (8), b 10 a class (8)")
+        assert "Over 16 GANs what GAN images add to real ones goes with recall (ρ +1.00" in said
+        (folder / "accuracies.csv").unlink()
+        assert published.main() == 2
+        assert "docs/more/b/accuracies.csv: no such file" in capsys.readouterr().err
 
 
 def test_runs_are_the_replicates_own_numbers(tmp_path: Path) -> None:

@@ -207,6 +207,15 @@ class TestCoverage:
         with pytest.raises(InputError, match="0 nearest"):
             features_to_coverage(rng.normal(size=(50, 4)), rng.normal(size=(50, 4)), neighbours=0)
 
+    def test_per_class_matches_the_authors_code(self, rng: np.random.Generator) -> None:
+        labels, others = rng.permutation(np.repeat([0, 1, 2], [40, 60, 80])), rng.permutation(np.repeat([0, 1, 2], 50))
+        real, synthetic = rng.normal(size=(180, 6)), rng.normal(0.4, 0.8, (150, 6))
+        table = features_to_class_coverage(real, labels, synthetic, others, ("a", "b", "c"), 3)
+        for label, row in enumerate(table.drop(columns="class").to_dict("records")):
+            expected = compute_prdc(real[labels == label], synthetic[others == label], nearest_k=3)
+            assert row == pytest.approx(expected, abs=1e-12)
+        assert table["recall"].nunique() == table["precision"].nunique() == 3
+
     def test_per_class(self, rng: np.random.Generator) -> None:
         labels = np.repeat([0, 1], 50)
         real = rng.normal(size=(100, 4)) + 50 * labels[:, None]
@@ -318,6 +327,27 @@ class TestMemorisation:
         assert tuple(result.suspects.loc[0, ["synthetic", "real"]].astype(int)) == (7, 123)
         assert result.suspects["distance"][0] < 1e-3
 
+    def test_copies_of_images_left_out_of_the_fair_draw_are_found(self, digits: Pixels) -> None:
+        synthetic = digits[800:900].copy()
+        synthetic[7], synthetic[70] = digits[410], np.roll(digits[590], (-2, 2), axis=(1, 2))
+        fair = images_to_memorisation(synthetic, digits[:400], digits[900:1300])
+        whole = images_to_memorisation(synthetic, digits[:400], digits[900:1300], further=(digits[400:600], digits[:0]))
+        assert (fair.numbers["exact"]["copies"], whole.numbers["exact"]["copies"]) == (0, 1)
+        assert set(zip(whole.suspects["synthetic"][:2], whole.suspects["real"][:2], strict=True)) == {
+            (7, 410),
+            (70, 590),
+        }
+        assert whole.suspects["distance"][:2].max() < 1e-3
+        assert {view: whole.numbers[view] for view in ("pixel", "pose")} == {
+            view: fair.numbers[view] for view in ("pixel", "pose")
+        }
+        posed, unused = (images_to_pose(part).reshape(len(part), -1) for part in (synthetic, digits[900:1500]))
+        nearest = cdist(posed, unused).argmin(axis=1)
+        both = images_to_memorisation(
+            synthetic, digits[:400], digits[900:1300], further=(digits[400:600], digits[1300:1500])
+        )
+        assert both.suspects["unused"].tolist() == nearest[both.suspects["synthetic"]].tolist()
+
     def test_moved_copies_show_in_the_common_pose(self, digits: Pixels, rng: np.random.Generator) -> None:
         copies = moved(digits[:200], rng)
         numbers = images_to_memorisation(copies, digits[:400], digits[400:800]).numbers
@@ -335,6 +365,8 @@ class TestMemorisation:
             images_to_memorisation(digits[:5], digits[10:20], digits[20:40])
         with pytest.raises(InputError, match="1 of the unused images"):
             images_to_memorisation(digits[:5], digits[10:20], digits[19:29])
+        with pytest.raises(InputError, match="4 of the unused images"):
+            images_to_memorisation(digits[:5], digits[10:20], digits[20:30], further=(digits[27:30], digits[15:16]))
         with pytest.raises(InputError, match="0 synthetic"):
             images_to_memorisation(digits[:0], digits[10:20], digits[20:30])
 

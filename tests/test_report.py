@@ -38,7 +38,7 @@ from pipeline.report.page import _delta_panels, study_to_page, write
 from pipeline.report.rates import RATE, params_to_settings
 from pipeline.report.study import load_study
 from pipeline.report.summary import study_to_summary
-from pipeline.report.tables import classes_to_heat, print_table
+from pipeline.report.tables import classes_to_heat, print_table, quality_to_text
 from pipeline.report.words import copying, duration, information, regime, signed, tuning, typeset, warnings
 from pipeline.report.worth import interval, sentence, worth_to_text
 from pipeline.split import Split
@@ -231,16 +231,19 @@ def make_quality(folder: Path, train: LabelledImages, drawn: NDArray[np.int64], 
         for view in ("pose", "pixel"):
             row |= {
                 f"{view}_closer_to_subset": 0.54 + 0.02 * rng.random(),
+                f"{view}_distance_ratio": {"pose": 0.97, "pixel": 0.99}[view],
                 f"{view}_near_copies": 70,
                 f"{view}_near_unused": 52,
                 f"{view}_c_t": -2 + rng.random(),
                 f"{view}_c_t_unused": -0.5,
             }
         rows.append(row | {"exact_copies": 0})
-        by_class += [[r, name, 500, 85 + 15 * rng.random(), 9, -0.1, 0.8, 0.6, 0.9, 0.95] for name in train.classes]
+        by_class += [
+            [r, name, 500, 85 + 15 * rng.random(), 9, -0.1, 0.8, 0.6, 0.9, 0.95, 0.44, 0.47] for name in train.classes
+        ]
     pd.DataFrame(rows).to_csv(folder / "quality.csv", index=False)
     header = ["replicate", "class", "synthetic", "agreement", "kid", "kid_floor", "precision", "recall"]
-    make_history(folder / "classes.csv", [*header, "precision_real", "recall_real"], by_class)
+    make_history(folder / "classes.csv", [*header, "precision_real", "recall_real", "spread", "spread_real"], by_class)
     pairs = train.pixels[drawn[0][:16]]
     distance = np.linspace(0.03, 0.09, len(pairs))
     images.save_arrays(
@@ -737,6 +740,16 @@ def test_copying_in_words(study: tuple[Path, dict[str, Any]], share: float, answ
     assert sentences[-1] == "0 of 20,000 synthetic images equal a training image exactly."
 
 
+def test_a_lean_is_called_by_the_noise_of_so_few_real_images(study: tuple[Path, dict[str, Any]]) -> None:
+    budget = load_study(study[0], [5], study[1]).budgets[0]
+    lean = budget.quality.assign(pose_closer_to_subset=0.53)
+    few = replace(budget, quality=lean)  # four GANs: 0.036 is two standard errors with 50 real images, 0.013 with 500
+    assert copying(few)[0].startswith("No clear sign")
+    assert copying(replace(few, size=50))[0].startswith("A slight lean")
+    rare = {**budget.split, "per_class": {"0": 5, "1": 50}}  # five of each class are compared
+    assert copying(replace(few, size=50, split=rare))[0].startswith("No clear sign")
+
+
 @pytest.mark.parametrize(
     ("c_t", "control", "reading"),
     [
@@ -760,14 +773,26 @@ def test_quality_by_class_stands_beside_what_real_images_get(study: tuple[Path, 
     loaded = load_study(study[0], [5], study[1])
     by_class = loaded.budgets[0].by_class.astype({"kid": float})
     seven = by_class["class"] == "7"
-    by_class.loc[seven, ["kid", "recall"]] = [[18.0, 0.1 + 0.1 * r] for r in range(4)]
-    by_class.loc[by_class["class"] == "3", "kid"] = np.nan
+    by_class.loc[seven, ["kid", "recall", "spread"]] = [[18.0, 0.1 + 0.1 * r, 0.1] for r in range(4)]
+    by_class.loc[seven, "spread_real"] = 0.4
+    by_class.loc[by_class["class"] == "3", ["kid", "spread_real"]] = np.nan  # one real image has no spread
     table = classes_to_heat(loaded, replace(loaded.budgets[0], by_class=by_class))
     rows = dict(table.rows)
-    assert table.columns == ["KID", "KID, real", "precision", "precision, real", "recall", "recall, real"]
-    assert [cell.text for cell in rows["7"]] == ["18.0", "-0.1", "0.80", "0.90", "0.25", "0.95"]
-    assert [cell.heat for cell in rows["7"]] == [-1.0, 0, -0.1, 0, -0.7, 0]
+    measures = ("KID", "precision", "recall", "spread")
+    assert table.columns == [label for measure in measures for label in (measure, f"{measure}, real")]
+    assert [cell.text for cell in rows["7"]] == ["18.0", "-0.1", "0.80", "0.90", "0.25", "0.95", "0.10", "0.40"]
+    assert [cell.heat for cell in rows["7"]] == [-1.0, 0, -0.1, 0, -0.7, 0, -0.75, 0]
+    assert (rows["3"][6].text, rows["3"][6].heat, rows["3"][7].text) == ("0.44", 0, "–")
     assert rows["0"][0].heat == -0.5 and (rows["3"][0].text, rows["3"][0].heat) == ("–", 0)
+
+
+def test_the_quality_table_has_the_distance_ratio(study: tuple[Path, dict[str, Any]]) -> None:
+    loaded = load_study(study[0], [5], study[1])
+    budget = loaded.budgets[0]
+    quality = budget.quality.assign(pose_distance_ratio=[0.8, 0.9, 1.0, 0.9])
+    rows = quality_to_text(replace(loaded, budgets=[replace(budget, quality=quality)])).set_index("measure")
+    assert rows.loc["distance ratio, common pose", "5 a class"] == "0.90 (0.80 to 1.00)"
+    assert "1 if nothing was learnt by heart" in rows.loc["distance ratio, common pose", "how to read it"]
 
 
 def test_suspects_stand_beside_a_training_and_an_unseen_image(study: tuple[Path, dict[str, Any]], html: str) -> None:

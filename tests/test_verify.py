@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from pipeline.gan.sampling import class_balanced, load_generator
 from pipeline.images import LabelledImages, load, load_arrays, save_arrays
 from pipeline.quality.replicate import load_oracle
 from pipeline.split import load_split
-from pipeline.stages import compare, judge, train_augmented, train_baseline, train_controls, train_gan
+from pipeline.stages import assess, compare, judge, train_augmented, train_baseline, train_controls, train_gan
 from pipeline.stages.stage import PARAMS, Stage, record, write_json
 
 IMAGES, TEST = bright_corners(20, seed=3), bright_corners(6, seed=4)
@@ -122,7 +124,7 @@ def keep_what_the_oracle_likes(replicate: int, first: int) -> None:
 
 def test_an_oracle_filter_after_the_first_digits(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
     keep_what_the_oracle_likes(replicate=1, first=5)
-    study.run(judge.judge, train_augmented.train_augmented, train_controls.train_controls)
+    study.run(judge.judge, assess.assess, train_augmented.train_augmented, train_controls.train_controls)
     study.run(compare.compare)  # every digest fits
     found(
         capsys, f"budget {BUDGET}, replicate 1: 3 of 18 synthetic digits are not what its generator makes of their see"
@@ -136,7 +138,9 @@ def test_of_very_many_digits_a_sample_is_drawn_again(
     note = "verify: of each synthetic set 7 digits of 18, chosen at random, were drawn again"
     assert verified(capsys) == (0, [note, f"{SOUND}, as far as was checked"])
     keep_what_the_oracle_likes(replicate=2, first=0)
-    study.run(judge.judge, train_augmented.train_augmented, train_controls.train_controls, compare.compare)
+    study.run(
+        judge.judge, assess.assess, train_augmented.train_augmented, train_controls.train_controls, compare.compare
+    )
     status, lines = verified(capsys)
     assert status == 1 and lines[1] == note
     assert lines[0].startswith(f"budget {BUDGET}, replicate 2: 7 of 7 synthetic digits are not what")
@@ -181,6 +185,76 @@ def test_a_judgement_that_is_not_there(study: Study, capsys: pytest.CaptureFixtu
     assert verify.main() == 2
     error = capsys.readouterr().err
     assert error.startswith(f"verify: {path}: damaged (") and error.count("\n") == 1
+
+
+# Quality
+
+
+def other_digits() -> Path:
+    """Digits of replicate 0 in place of those of replicate 1."""
+    path = SYNTHETIC / "replicate-1.npz"
+    shutil.copy(SYNTHETIC / "replicate-0.npz", path)
+    return path
+
+
+def another_oracle() -> Path:
+    path = Path("artifacts/oracle/weights.safetensors")
+    shutil.copy(f"artifacts/teacher/{BUDGET}/weights-0.safetensors", path)
+    return path
+
+
+def other_training_images() -> Path:
+    path = Path("artifacts/data/train.npz")
+    LabelledImages(255 - IMAGES.pixels, IMAGES.labels, IMAGES.classes).save(path)
+    return path
+
+
+def another_split() -> Path:
+    path = Path(f"artifacts/splits/{BUDGET}.npz")
+    arrays = load_arrays(path)
+    save_arrays(path, **arrays | {name: arrays[name][[1, 1, 2]] for name in ("subsets", "labels", "unlabelled")})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("plant", "replicates", "whats"),
+    [
+        (other_digits, [1], ["synthetic digits than its generator's"]),
+        (another_oracle, [0, 1, 2], ["weights of an oracle than the study's"]),
+        (other_training_images, [0, 1, 2], ["training images than the study's", "real images than its GAN was given"]),
+        (
+            another_split,
+            [0],
+            ["real images than its GAN was given", "unseen images than those that its GAN was not given"],
+        ),
+    ],
+)
+def test_quality_that_was_measured_on_other_files(
+    study: Study,
+    capsys: pytest.CaptureFixture[str],
+    plant: Callable[[], Path],
+    replicates: list[int],
+    whats: list[str],
+) -> None:
+    whole = shutil.copytree("artifacts", "before")
+    path = plant()
+    study.run(assess.assess)
+    shutil.copy(Path(whole, path.relative_to("artifacts")), path)
+    place = f"budget {BUDGET}, replicate"
+    found(capsys, *(f"{place} {r}: its quality was measured with other {what}" for r in replicates for what in whats))
+    study.run(assess.assess)  # the remedy
+    assert verified(capsys) == (0, [SOUND])
+
+
+def test_quality_that_stage_assess_did_not_write(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(f"artifacts/quality/{BUDGET}/quality.csv")
+    table = pd.read_csv(path, dtype=str)
+    table["exact_copies"] = "0.5"
+    table.to_csv(path, index=False)
+    found(capsys, f"{path}: is not the file that stage assess wrote; run `dvc repro assess@{BUDGET}`")
+    path.with_name("inputs.json").unlink()
+    assert verify.main() == 2
+    assert capsys.readouterr().err.startswith(f"verify: {path.with_name('inputs.json')}: no such file; run `dvc repro")
 
 
 # Labels of unlabelled images

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.batches import class_rounds, to_tensors
 from pipeline.classifier.network import FEATURES, Classifier, images_to_features, images_to_logits
 from pipeline.config import require
-from pipeline.images import LabelledImages
+from pipeline.images import LabelledImages, join
 from pipeline.quality.agreement import labels_to_agreement
 from pipeline.quality.coverage import features_to_class_coverage, features_to_coverage
 from pipeline.quality.fidelity import features_to_fidelity
@@ -46,11 +46,12 @@ class Assessment:
 
     numbers: agreement (percent that the oracle reads as their label); frechet and frechet_floor (NaN if images are too
     few); kid and kid_floor; precision, recall, density, coverage; spread and spread_real; for the views pose and pixel
-    closer_to_subset, near_copies, near_unused, c_t and c_t_unused; exact_copies. classes: a row a class, with synthetic
-    (how many images), agreement, kid, kid_floor, precision, recall, and precision_real, recall_real of real images
-    against real ones (NaN where images are too few). synthetic, real, unused: uint8 (K, C, H, W), the most suspicious
-    digits, the nearest image of the real subset, with `distance` to it (K,), and the nearest of as many images that the
-    GAN never saw, with `distance_unused` to it (K,).
+    closer_to_subset, distance_ratio, near_copies, near_unused, c_t and c_t_unused; exact_copies. classes: a row a
+    class, with synthetic (how many images), agreement, kid, kid_floor, precision, recall, and precision_real,
+    recall_real of real images against real ones, spread and spread_real (NaN where images are too few). synthetic,
+    real, unused: uint8 (K, C, H, W), the most suspicious digits, the nearest image of the real subset, with `distance`
+    to it (K,), and the nearest of as many images of each class that the GAN never saw (of fewer, where fewer are left),
+    with `distance_unused` to it (K,).
     """
 
     numbers: dict[str, float]
@@ -94,19 +95,25 @@ def images_to_assessment(
     numbers |= features_to_kernel(*features)
     numbers |= features_to_coverage(features[1], features[0], config.neighbours)
     by_class = _features_to_classes(features, fakes.labels, synthetic.classes, config.neighbours)
-    numbers["spread"] = images_to_spread(synthetic.pixels, synthetic.labels, classes).mean
-    numbers["spread_real"] = images_to_spread(subset.pixels, subset.labels, classes).mean
+    for kind, images in (("spread", synthetic), ("spread_real", subset)):
+        spread = images_to_spread(images.pixels, images.labels, classes)
+        numbers[kind], by_class[kind] = spread.mean, spread.per_class
 
-    # Equally many of the subset and of unseen images, class by class: what no memorising looks like.
+    # Equally many of the subset and of unseen images, class by class: what no memorising looks like. Where classes are
+    # uneven, or little is unseen, that leaves images of the subset out; a copy of one of these is a copy all the same.
     fair = min(_smallest_class(subset), _smallest_class(unseen))
-    trained_on = subset.subset(class_rounds(subset.labels, fair, derive(seed, "trained on")))
-    controls = unseen.subset(class_rounds(unseen.labels, fair, derive(seed, "controls")))
+    chosen = class_rounds(subset.labels, fair, derive(seed, "trained on"))
+    trained_on, left_out = subset.subset(chosen), subset.subset(np.setdiff1d(np.arange(len(subset)), chosen))
+    controls, fresh = _to_controls(unseen, subset, fair, derive(seed, "controls"))
     # Classes as the cells of C_T: a conditional GAN copies class by class, and every class has images of each kind,
     # which k-means on a few hundred images does not promise.
     cells = (synthetic.labels, trained_on.labels, controls.labels)
-    memory = images_to_memorisation(synthetic.pixels, trained_on.pixels, controls.pixels, config.suspects, cells)
+    further = (left_out.pixels, fresh.pixels)
+    memory = images_to_memorisation(
+        synthetic.pixels, trained_on.pixels, controls.pixels, config.suspects, cells, further
+    )
     for view in ("pose", "pixel"):
-        for name in ("closer_to_subset", "near_copies", "near_unused", "c_t", "c_t_unused"):
+        for name in ("closer_to_subset", "distance_ratio", "near_copies", "near_unused", "c_t", "c_t_unused"):
             numbers[f"{view}_{name}"] = memory.numbers[view][name]
     numbers["exact_copies"] = memory.numbers["exact"]["copies"]
     suspects = memory.suspects
@@ -114,8 +121,8 @@ def images_to_assessment(
         numbers,
         agreement.join(by_class.drop(columns="class")),
         synthetic.pixels[suspects["synthetic"]],
-        trained_on.pixels[suspects["real"]],
-        controls.pixels[suspects["unused"]],
+        join([trained_on, left_out]).pixels[suspects["real"]],
+        join([controls, fresh]).pixels[suspects["unused"]],
         suspects["distance"].to_numpy(),
         suspects["distance_unused"].to_numpy(),
     )
@@ -134,6 +141,17 @@ def _features_to_classes(
         coverage = features_to_class_coverage(unused, labels, kind, labels, classes, neighbours)
         table = table.assign(**{f"{name}{suffix}": coverage[name] for name in ("precision", "recall")})
     return table
+
+
+def _to_controls(
+    unseen: LabelledImages, subset: LabelledImages, fair: int, seed: int
+) -> tuple[LabelledImages, LabelledImages]:
+    """Of unseen images `fair` of each class, and those by which a class of the subset has more, as far as there are."""
+    counts = np.minimum(*(np.bincount(images.labels, minlength=len(subset.classes)) for images in (subset, unseen)))
+    drawn = class_rounds(unseen.labels, int(counts.max()), seed).reshape(len(subset.classes), -1)
+    # No image twice: a class is used up before one of its images comes again.
+    more = [row[fair:count] for row, count in zip(drawn, counts, strict=True)]
+    return unseen.subset(drawn[:, :fair].ravel()), unseen.subset(np.concatenate(more))
 
 
 def _smallest_class(images: LabelledImages) -> int:

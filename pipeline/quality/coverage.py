@@ -28,7 +28,10 @@ def features_to_coverage(
     density: mean number of real balls around a synthetic image, over `neighbours`; 1 is ideal, and it may exceed 1.
     coverage: share of real images with a synthetic image in their ball.
 
-    All four depend on N and M: compare only values from equally large sets. Raises InputError if a set is too small.
+    All four depend on N and M: compare only values from equally large sets. Real images in place of synthetic ones are
+    likely to get a little more than a perfect generator, if the network that gives the features was trained on them.
+
+    Raises InputError if a set is too small.
     """
     real_radii, synthetic_radii = _radii(real, neighbours), _radii(synthetic, neighbours)
     balls = np.zeros(len(synthetic))  # how many real balls each synthetic image lies in

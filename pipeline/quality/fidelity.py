@@ -1,7 +1,9 @@
 """Fréchet distance between two sets of features: how far the synthetic images are from unused real ones.
 
 Heusel et al. 2017 (FID), on the features that the caller gives instead of Inception's. Its estimate is biased upwards
-for few images, so it only means something beside its floor: as many real images against as many other real ones.
+for few images, so it only means something beside its floor: as many real images against as many other real ones. If
+the network that gives the features was trained on both of these, as the project's oracle was, the floor lies a little
+lower than where fresh images of the same kind come to lie, and so than what a perfect generator is likely to get.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ def features_to_fidelity(
     """Fréchet distance of synthetic images to unused real ones, and its floor.
 
     synthetic, unused, others: features (N, D), the same N. `unused` and `others` are disjoint real images that trained
-    no generator. Returns `frechet` (synthetic to unused), `frechet_floor` (others to unused; a perfect generator gets
-    this, not 0), `images` (N) and `features` (D). Distances are in squared feature units.
+    no generator. Returns `frechet` (synthetic to unused), `frechet_floor` (others to unused; so near a
+    perfect generator comes at best, not to 0), `images` (N) and `features` (D). Distances are in squared feature units.
 
     Raises InputError if the sets differ in shape or N < 2 D: the covariances would be (nearly) singular.
     """

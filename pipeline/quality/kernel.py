@@ -25,8 +25,9 @@ def features_to_kernel(
     """Kernel distance of synthetic images to unused real ones, and its floor.
 
     synthetic, unused, others: features (N, D), (M, D), (K, D). `unused` and `others` are disjoint real images that
-    trained no generator. Returns `kid` (synthetic to unused) and `kid_floor` (others to unused: what a perfect
-    generator gets, 0 but for noise). Raises InputError as `features_to_kernel_distance` does.
+    trained no generator. Returns `kid` (synthetic to unused) and `kid_floor` (others to unused: 0 but for noise; where
+    both sets trained the network that gives the features, a perfect generator is likely to stay a little above it).
+    Raises InputError as `features_to_kernel_distance` does.
     """
     return {
         "kid": features_to_kernel_distance(synthetic, unused),

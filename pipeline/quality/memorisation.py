@@ -58,16 +58,19 @@ def images_to_memorisation(
     unused: NDArray[np.uint8],
     suspects: int = 16,
     cells: Cells | None = None,
+    further: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None,
 ) -> Memorisation:
     """Compare synthetic images with the real subset that trained their generator and with as many unused real images.
 
     All uint8 (N, C, H, W); `subset` and `unused` disjoint, equally large and with the same number of images a class.
-    cells: of the synthetic, subset and unused images, for C_T; without them there is but one cell.
+    cells: of the synthetic, subset and unused images, for C_T; without them there is but one cell. further: images of
+    the subset, and unused ones, that had to be left out of these to make them equally many. Copies and suspects are
+    sought among them, too; all else would take an unequal number for copying.
 
     numbers["pixel"] and numbers["pose"] are what `distances_to_numbers` says of that view, with `c_t` (copying.py) and
     `c_t_unused`: the same with subset and unused images changing places, which no copying lowers. numbers["exact"] has
     `copies`: how many synthetic images equal one of the subset in every pixel. suspects: `distances_to_suspects` in the
-    common pose.
+    common pose; indices that are too large for the subset, or the unused images, go on among the further ones.
 
     Raises InputError if subset and unused images differ in number or overlap, or if a set is empty.
     """
@@ -75,8 +78,9 @@ def images_to_memorisation(
         raise InputError(f"memorising is judged against equally many unused images: {len(subset)} and {len(unused)}")
     if not len(synthetic) or not len(subset):
         raise InputError(f"no memorising to judge in {len(synthetic)} synthetic and {len(subset)} real images")
-    of_subset = {image.tobytes() for image in subset}
-    shared = sum(image.tobytes() in of_subset for image in unused)
+    left_out, unused_left_out = further or (subset[:0], unused[:0])
+    of_subset = {image.tobytes() for image in (*subset, *left_out)}
+    shared = sum(image.tobytes() in of_subset for image in (*unused, *unused_left_out))
     if shared:
         raise InputError(f"{shared} of the unused images are in the real subset, too; they must be disjoint")
 
@@ -93,7 +97,13 @@ def images_to_memorisation(
             "c_t": images_to_copying((ours, theirs, fresh), (cells_synthetic, cells_subset, cells_unused)),
             "c_t_unused": images_to_copying((ours, fresh, theirs), (cells_synthetic, cells_unused, cells_subset)),
         }
-    return Memorisation(numbers, distances_to_suspects(distances["pose"], suspects))
+    whole = distances["pose"]
+    if len(left_out) or len(unused_left_out):
+        posed, near, far = views["pose"]
+        near = np.concatenate([near, images_to_pose(left_out)])
+        far = np.concatenate([far, images_to_pose(unused_left_out)])
+        whole = images_to_distances(posed, near, far)
+    return Memorisation(numbers, distances_to_suspects(whole, suspects))
 
 
 def images_to_distances(
@@ -124,8 +134,9 @@ def distances_to_numbers(distances: Distances) -> dict[str, float]:
     near_copies, near_unused: how many synthetic images are near to the subset, and near to the unused images. Without
         memorising they are alike; only their difference speaks. With one copy in ten, moved a little, 5 % against 1 %.
 
-    Fresh MNIST digits in place of synthetic ones differ from that, between draws of subset and unused images, by a
-    standard deviation of 0.017 in the share and 0.5 % of the images in the difference (500 of each; 100: 0.025, 0.8 %).
+    5,000 fresh MNIST digits in place of synthetic ones differ from that, between draws of subset and unused images, by
+    a standard deviation of 0.014 in the share with 500 of each, 0.027 with 100, 0.035 with 50 (`python -m
+    benchmarks.share_noise`), and by 0.5 % of the images in the difference with 500 of each, 0.8 % with 100.
     """
     near = float(np.percentile(distances.unused_to_subset, NEAR_PERCENTILE))
     closer = distances.to_subset < distances.to_unused

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ def assess_replicate(
     synthetic: Path,
     train: Path,
     oracle: Path,
-    digests: Sequence[str],
+    digests: Mapping[str, str],
     subset: LabelledImages,
     given: NDArray[np.int64],
     config: AssessConfig,
@@ -34,8 +34,8 @@ def assess_replicate(
     """The fields of `Assessment` by name. For `compute.run_replicates`; on the CPU, whatever `device` is.
 
     synthetic, train: files of images; read here, so that no process holds more than those of one replicate. oracle: a
-    folder. digests: of what lies there, which a kept result stands for. subset: the reals, given: the indices in
-    `train` of these and of all other images that the GAN was given. Raises InputError that names a file.
+    folder. digests: of what lies there, by name, which a kept result stands for. subset: the reals, given: the indices
+    in `train` of these and of all other images that the GAN was given. Raises InputError that names a file.
     """
     images = load(train)
     unseen = images.subset(np.setdiff1d(np.arange(len(images)), given))  # by this replicate's GAN

@@ -32,10 +32,12 @@ MEASURES = {
     "coverage": ("coverage", "more"),
     "spread": ("spread within a class", "more"),
     "pose_closer_to_subset": ("closer to training, share", "0.5"),
+    "pose_distance_ratio": ("distance ratio, common pose", "1"),
     "pose_c_t": ("C_T, common pose", "0"),
     "pixel_closer_to_subset": ("closer to training by pixels, share", "0.5"),
     "pixel_c_t": ("C_T by pixels", "0"),
     "pose_near_copies": ("near copies, common pose", "less"),
+    "exact_copies": ("exact copies", "less"),
     "cas": ("CAS, %", "more"),
 }
 TARGETS = {"delta": ("delta, points", "what GAN images add to real ones"), "cas": ("CAS, %", "the CAS")}
@@ -70,7 +72,7 @@ def study_to_predictors(study: Study) -> Predictors:
     return Predictors(
         sentences=[correlations_to_sentence(table, runs, target, seed) for target, table in tables.items()],
         key=key if len(budgets) > 1 else "",
-        table=_to_text(tables),
+        table=tables_to_text(tables),
         panels=panels["delta"],
         cas_panels=panels["cas"],
     )
@@ -81,15 +83,20 @@ def study_to_runs(study: Study) -> pd.DataFrame:
 
     What a study lacks is NaN.
     """
-    parts = []
-    for budget in study.budgets:
-        arms = study.budget_accuracies(budget.size).reindex(columns=["real", "real+gan", "gan"])
-        own = {"budget": budget.size, "delta": arms["real+gan"] - arms["real"], "cas": arms["gan"]}
-        quality = budget.quality.set_index("replicate").reindex(
-            columns=[column for column in MEASURES if column != "cas"]
-        )
-        parts.append(quality.assign(**own).reset_index())
-    return pd.concat(parts, ignore_index=True)
+    parts = [tables_to_runs(budget.quality, study.budget_accuracies(budget.size)) for budget in study.budgets]
+    return pd.concat(
+        [part.assign(budget=budget.size) for part, budget in zip(parts, study.budgets, strict=True)], ignore_index=True
+    )
+
+
+def tables_to_runs(quality: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
+    """The rows of one budget: replicate, delta, cas, quality measures.
+
+    quality: a row a replicate, as in quality.csv. accuracies: percent, a row a replicate (the index), a column an arm.
+    """
+    arms = accuracies.reindex(columns=["real", "real+gan", "gan"])
+    measured = quality.set_index("replicate").reindex(columns=[column for column in MEASURES if column != "cas"])
+    return measured.assign(delta=arms["real+gan"] - arms["real"], cas=arms["gan"]).reset_index()
 
 
 def runs_to_correlations(runs: pd.DataFrame, target: str, seed: int) -> pd.DataFrame:
@@ -139,8 +146,8 @@ def _plain_name(column: object) -> str:
     return MEASURES[str(column)][0].split(",")[0]
 
 
-def _to_text(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row a measure: rho and p for both targets, and what a better GAN has."""
+def tables_to_text(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """A row a measure: rho and p for both targets, and what a better GAN has. tables: of each of `TARGETS`."""
     rows = []
     for column, (name, better) in MEASURES.items():
         cells = []

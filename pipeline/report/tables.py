@@ -156,7 +156,9 @@ def agreement_to_heat(study: Study, budget: Budget) -> HeatTable:
 
 
 def classes_to_heat(study: Study, budget: Budget) -> HeatTable:
-    """A row a class, means over replicates: kernel distance, precision and recall, each beside what real images get."""
+    """A row a class, means over replicates: kernel distance, precision, recall and spread, each beside what real images
+    get. Of a spread it is bad to lie below that of real images, and to lie above.
+    """
     means = budget.by_class.groupby("class").mean(numeric_only=True).loc[study.classes]
     farthest = max(means["kid"].max(), 1e-9)
     rows = []
@@ -167,8 +169,10 @@ def classes_to_heat(study: Study, budget: Budget) -> HeatTable:
             real = row[f"{share}_real"]
             heat = _cell(row[share] - real, 1, 2).heat
             cells += [Cell(number(row[share]), heat), Cell(number(real), 0)]
+        apart = abs(row["spread"] / row["spread_real"] - 1) if row["spread_real"] > 0 else float("nan")
+        cells += [Cell(number(row["spread"]), _cell(-apart, 1, 2).heat), Cell(number(row["spread_real"]), 0)]
         rows.append((str(name), cells))
-    columns = [label for measure in ("KID", "precision", "recall") for label in (measure, f"{measure}, real")]
+    columns = [label for measure in ("KID", "precision", "recall", "spread") for label in (measure, f"{measure}, real")]
     return HeatTable(columns, rows)
 
 
@@ -179,16 +183,22 @@ def quality_to_text(study: Study) -> pd.DataFrame:
         ("label agreement, %", "agreement", 1, f"the oracle sees the class that was asked for; best is 100 ({oracle} "
          "is what it reaches on real test images)"),
         ("Fréchet distance", "frechet", 2, "to real images the GAN did not see; lower is closer"),
-        ("– the same, real to real", "frechet_floor", 2, "its floor: what a perfect generator would get"),
+        ("– the same, real to real", "frechet_floor", 2, "what as many other real images get; the oracle was trained "
+         "on both sets, so that even a perfect generator is likely to stay a little above it"),
         ("kernel distance (KID)", "kid", 2, "the same question, answered without the Fréchet distance's bias for few "
          "images; lower is closer"),
-        ("– the same, real to real", "kid_floor", 2, "its floor: 0 but for noise, which may fall below"),
+        ("– the same, real to real", "kid_floor", 2, "what as many other real images get: 0 but for noise, which may "
+         "fall below; a perfect generator is likely to stay a little above it, too"),
         ("precision", "precision", 2, "share of synthetic images that lie among real ones; best is 1"),
         ("recall", "recall", 2, "share of real images that lie among synthetic ones; best is 1"),
         ("density", "density", 2, "how deep among real ones the synthetic images lie; real ones get about 1"),
         ("coverage", "coverage", 2, "share of real images with a synthetic one close by; best is 1"),
         ("spread within a class", "spread", 2, "how much images of one class differ; near 0 is collapse"),
         ("– the same, of real images", "spread_real", 2, "what the spread should come near to"),
+        ("distance ratio, common pose", "pose_distance_ratio", 2, "distance to the nearest real image that the GAN was "
+         "trained on, over that to the nearest of as many that it did not see; 1 if nothing was learnt by heart, less "
+         "if it was, 0 is copies"),
+        ("– the same, pixel by pixel", "pixel_distance_ratio", 2, "moved copies hardly lower this one"),
     ]  # fmt: skip
     table = pd.DataFrame({"measure": [label for label, *_ in measures]})
     for budget in study.budgets:

@@ -17,7 +17,7 @@ from pipeline.quality.assessment import AssessConfig
 from pipeline.quality.replicate import assess_replicate
 from pipeline.seeds import derive
 from pipeline.split import load_pseudo_labels, load_split
-from pipeline.stages.stage import Stage, run, whole_folder, write_csv
+from pipeline.stages.stage import Stage, run, whole_folder, write_csv, write_json
 
 TRAIN, ORACLE = Path("artifacts/data/train.npz"), Path("artifacts/oracle")
 
@@ -26,7 +26,9 @@ def assess(stage: Stage) -> None:
     config = stage.config("assess", AssessConfig)
     split = load_split(Path(f"artifacts/splits/{stage.budget}.npz"))
     reals = load_pseudo_labels(Path(f"artifacts/pseudo/{stage.budget}.npz")).join(split, load(TRAIN))
-    shared = [file_to_digest(path) for path in (TRAIN, ORACLE / "config.json", ORACLE / "weights.safetensors")]
+    # config.json holds the oracle's shape.
+    read = {"train": TRAIN, "oracle": ORACLE / "weights.safetensors", "oracle_config": ORACLE / "config.json"}
+    shared = {name: file_to_digest(path) for name, path in read.items()}
     jobs: list[dict[str, Any]] = []
     for replicate, subset in enumerate(reals):
         synthetic = stage.path("synthetic", f"replicate-{replicate}.npz")
@@ -35,7 +37,7 @@ def assess(stage: Stage) -> None:
                 "synthetic": synthetic,
                 "train": TRAIN,
                 "oracle": ORACLE,
-                "digests": [file_to_digest(synthetic), *shared],
+                "digests": {"synthetic": file_to_digest(synthetic), **shared},
                 "subset": subset,
                 "given": np.concatenate([split.subsets[replicate], split.unlabelled[replicate]]),
                 "config": config,
@@ -63,6 +65,9 @@ def assess(stage: Stage) -> None:
         names = ("synthetic", "real", "unused", "distance", "distance_unused")
         arrays = {name: np.concatenate([result[name] for result in results])[order] for name in names}
         save_arrays(folder / "suspects.npz", **arrays)
+        made = {path.name: file_to_digest(path) for path in sorted(folder.iterdir())}
+        saw = [{**job["digests"], **result["saw"]} for job, result in zip(jobs, results, strict=True)]
+        write_json(folder / "inputs.json", {"replicates": saw, "files": made})
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from pipeline.files import read_json, reading
 from pipeline.gan.sampling import generate, load_generator
 from pipeline.gan.scoring import images_to_scores, load_discriminator
 from pipeline.images import LabelledImages, load, load_arrays
-from pipeline.provenance import images_to_digest
+from pipeline.provenance import array_to_digest, file_to_digest, images_to_digest
 from pipeline.quality.nearness import images_to_nearness
 from pipeline.rounding import SHARE, judged_alike, moved
 from pipeline.seeds import derive
@@ -32,6 +32,13 @@ from pipeline.stages.evidence import ARTIFACTS, load_arms
 from pipeline.stages.generated import set_name
 
 BLOCK = 1000  # digits drawn at a time: whole chunks of `generate`, as stage generate drew them
+
+QUALITY = ("quality.csv", "classes.csv", "suspects.npz")  # that the page shows
+MEASURED_WITH = {
+    "train": ("data/train.npz", "training images than the study's"),
+    "oracle": ("oracle/weights.safetensors", "weights of an oracle than the study's"),
+    "oracle_config": ("oracle/config.json", "settings of an oracle than the study's"),
+}  # file, and what it is
 
 Due = Callable[[str, int | None, int], str | None]  # kind, images a class, replicate -> digest
 
@@ -120,6 +127,38 @@ def labelled_again(budget: int, train: LabelledImages, split: Split, confidence:
                 f"budget {budget}, replicate {replicate}: {int(wrong.sum())} of {len(wrong)} unlabelled images were "
                 "not labelled by its teacher, as recorded"
             )
+
+
+def quality_held(budget: int, train: LabelledImages, split: Split) -> Iterator[str]:
+    """A line for each replicate whose quality was measured on other files or other images than are there, and for each
+    file of numbers that stage assess did not write. Measures nothing again.
+    """
+    folder, pseudo = ARTIFACTS / f"quality/{budget}", load_pseudo_labels(ARTIFACTS / f"pseudo/{budget}.npz")
+    recorded = read_json(folder / "inputs.json")
+    with reading(folder / "inputs.json"):
+        replicates, files = recorded["replicates"], dict(recorded["files"])
+    if len(replicates) != len(split.subsets):
+        yield f"budget {budget}: quality of {len(replicates)} replicates, but the split has {len(split.subsets)}"
+        return
+    shared = {name: file_to_digest(ARTIFACTS / place) for name, (place, _) in MEASURED_WITH.items()}
+    for replicate, (saw, given) in enumerate(zip(replicates, pseudo.join(split, train), strict=True)):
+        own = np.concatenate([split.subsets[replicate], split.unlabelled[replicate]])
+        due = shared | {
+            "synthetic": file_to_digest(ARTIFACTS / f"synthetic/{budget}" / set_name(replicate)),
+            "subset": images_to_digest(given),
+            "given": array_to_digest(own),
+        }
+        said = {name: what for name, (_, what) in MEASURED_WITH.items()} | {
+            "synthetic": "synthetic digits than its generator's",
+            "subset": "real images than its GAN was given",
+            "given": "unseen images than those that its GAN was not given",
+        }
+        for name, what in said.items():
+            if saw.get(name) != due[name]:
+                yield f"budget {budget}, replicate {replicate}: its quality was measured with other {what}"
+    for name in QUALITY:
+        if files.get(name) != file_to_digest(folder / name):
+            yield f"{folder / name}: is not the file that stage assess wrote; run `dvc repro assess@{budget}`"
 
 
 def sets_due(budget: int, seed: int, reals: Sequence[LabelledImages], config: ArmsConfig) -> Due:
