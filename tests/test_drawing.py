@@ -78,7 +78,12 @@ def test_two_processes_write_the_bytes_of_one(tmp_path: Path, monkeypatch: pytes
     assert one == two
     names = {f"replicate-{r}{scale}.npz" for r in range(REPLICATES) for scale in ("", "-scale-0.7")}
     assert names < one[0].keys() and "replicate-2-idx/classes.txt" in one[0]
-    assert len(load(SETS / "replicate-1.npz")) == 36 and one[2].keys() == {"quality.csv", "classes.csv", "suspects.npz"}
+    assert len(load(SETS / "replicate-1.npz")) == 36 and one[2].keys() == {
+        "quality.csv",
+        "classes.csv",
+        "suspects.npz",
+        "inputs.json",
+    }
     arrays = load_arrays(JUDGED / "replicate-2.npz")
     assert {name: array.shape for name, array in arrays.items()} == {
         "probabilities": (36, 3),

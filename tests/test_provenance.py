@@ -17,7 +17,7 @@ from pipeline.gan.sampling import class_balanced, load_generator
 from pipeline.images import LabelledImages, load, load_arrays, save_arrays
 from pipeline.provenance import array_to_digest, differences, images_to_digest, seen
 from pipeline.quality.replicate import load_oracle
-from pipeline.stages import compare, judge, train_augmented, train_baseline, train_gan, train_oracle
+from pipeline.stages import assess, compare, judge, train_augmented, train_baseline, train_gan, train_oracle
 from pipeline.stages.stage import write_json
 
 IMAGES = bright_corners(20, seed=3)
@@ -174,7 +174,7 @@ def test_a_set_of_other_sizes_is_found_by_drawing_again(study: Study, capsys: py
 
 def test_a_filter_that_says_nothing_is_found_by_drawing_again(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
     filter_by_the_oracle()
-    study.run(judge.judge, train_augmented.train_augmented, compare.compare)  # every digest fits
+    study.run(judge.judge, assess.assess, train_augmented.train_augmented, compare.compare)  # every digest fits
     status, lines = verified(capsys)
     assert status == 1 and len(lines) == 2
     assert f"budget {BUDGET}, replicate 0: " in lines[0] and "a filter that no record names" in lines[0]
