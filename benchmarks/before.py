@@ -68,13 +68,14 @@ class Revision:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.before", description=__doc__)
     parser.add_argument("revision")
+    parser.add_argument("--what", nargs="+", choices=STAGES.values(), default=list(STAGES.values()))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, nargs=2, default=[100, 400], help="short and long")
     asked = parser.parse_args()
     print(machine(), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         then, now = (Revision(name, Path(folder, str(n))) for n, name in enumerate((asked.revision, "HEAD")))
-        for stage, section in STAGES.items():
+        for stage, section in ((stage, section) for stage, section in STAGES.items() if section in asked.what):
             times = np.array([[each.step(stage, *asked.steps) for each in (then, now)] for _ in range(asked.rounds)])
             saved = 1 - times[:, 1] / times[:, 0]
             print(
