@@ -169,7 +169,7 @@ def _ratio_chart(study: Study, budget: Budget, family: Mapping[str, Mapping[str,
         axes.plot(x, rows["delta"], "o-", color=colour, markersize=5)
         axes.vlines(x, rows["ci_low"], rows["ci_high"], color=colour, linewidth=2)
         budget_axis(axes, x)
-        axes.set_xlabel(f"generated images for each real one; {base}, {generated} of a batch of {size} generated")
+        axes.set_xlabel(f"generated images for each real one\n{base}, {generated} of a batch of {size} generated")
         axes.set_ylabel(f"delta to {reference}, points")
 
     said = ", ".join(f"{signed(delta)} at {ratio:g}" for ratio, delta in zip(x, rows["delta"], strict=True))
