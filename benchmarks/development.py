@@ -2,7 +2,8 @@
 
     python -m benchmarks.development gan --recipes relativistic relativistic_plain_reals
     python -m benchmarks.development gan --members 3
-    python -m benchmarks.development gan --set-recipe default generator_rate=0.001 penalty=1
+    python -m benchmarks.development gan --set-recipe default generator_rate=0.001 distort_reals.rotate=24
+    python -m benchmarks.development gan --pool --budget 5021 --replicates 1 --per-class 5000 --arms gan
     python -m benchmarks.development classifier --set steps=1600 steps=3200 learning_rate=0.004
     python -m benchmarks.development rates
 
@@ -56,9 +57,16 @@ class Fold:
     rest: LabelledImages
 
 
-def folds(params: Params, budget: int, replicates: int) -> list[Fold]:
+def folds(params: Params, budget: int, replicates: int, pool: bool = False) -> list[Fold]:
+    """pool: subsets of the images that a study may draw, each measured on the whole development part; for budgets that
+    this part is too small for.
+    """
     train = read(params.data).train
-    part = train.subset(development_part(train.labels, params.split.development_per_class))
+    development = development_part(train.labels, params.split.development_per_class)
+    part = train.subset(development)
+    if pool:
+        drawn = disjoint_subsets(train.labels, development, budget, replicates, DEVELOPMENT_SEED)
+        return [Fold(train.subset(indices), part) for indices in drawn]
     none = np.empty(0, np.int64)
     subsets = disjoint_subsets(part.labels, none, budget, replicates, DEVELOPMENT_SEED)
     return [Fold(part.subset(s), part.subset(np.setdiff1d(np.arange(len(part)), s))) for s in subsets]
@@ -165,11 +173,16 @@ def put_in(path: Path, table: pd.DataFrame) -> None:
 
 
 def with_changes(config: Any, changes: str) -> Any:
-    """`steps=3200,learning_rate=0.004` over a dataclass of numbers; `default` changes nothing."""
-    if changes == "default":
-        return config
-    pairs = dict(change.split("=") for change in changes.split(","))
-    return dataclasses.replace(config, **{key: type(getattr(config, key))(value) for key, value in pairs.items()})
+    """`steps=3200,learning_rate=0.004` over a dataclass of numbers; `default` changes nothing. A dot leads into a part
+    that is a dataclass itself: `distort_reals.rotate=24`.
+    """
+    for change in () if changes == "default" else changes.split(","):
+        key, value = change.split("=")
+        name, _, inner = key.partition(".")
+        old = getattr(config, name)
+        new = with_changes(old, f"{inner}={value}") if inner else type(old)(value)
+        config = dataclasses.replace(config, **{name: new})
+    return config
 
 
 def describe(config: ClassifierConfig, changes: str) -> str:
@@ -190,12 +203,18 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", default=[arm.name for arm in ARMS])
     parser.add_argument("--rates", nargs="+", type=float, default=GRID, help="the grid of `rates`, for every arm")
     parser.add_argument("--budget", type=int, default=50)
+    parser.add_argument("--pool", action="store_true", help="learn from images that a study may draw, any budget")
+    parser.add_argument("--per-class", type=int, help="generated digits; generate.per_class of params.yaml if left out")
     parser.add_argument("--replicates", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     values = read_params(PARAMS)
     params = to_params(values)
-    parts = folds(params, arguments.budget, arguments.replicates)
+    if arguments.per_class:
+        params = dataclasses.replace(
+            params, generate=dataclasses.replace(params.generate, per_class=arguments.per_class)
+        )
+    parts = folds(params, arguments.budget, arguments.replicates, arguments.pool)
     if arguments.what == "rates":
         measure_rates(values, arguments.rates, arguments.budget, parts, arguments.seed)
         return
@@ -215,6 +234,8 @@ def main() -> None:
             gans = f"{recipe} {gan_changes} {steps} steps" + (
                 f" x {arguments.members}" if arguments.members > 1 else ""
             )
+            gans += f", {params.generate.per_class} a class" if arguments.per_class else ""
+            gans += ", learnt from the pool" if arguments.pool else ""
             said = f"share {params.arms.synthetic_share.gan:g}; classifier {describe(changed.classifier, changes)}"
             setting = f"{gans}; {said}"
             table = accuracies(changed, arms, parts, synthetic, setting, arguments.seed)
