@@ -70,10 +70,13 @@ def controls_to_table(folder: Path) -> pd.DataFrame:
     controls = pd.read_csv(folder / "controls.csv")
     rows = []
     for (model, arm), own in controls.groupby(["model", "arm"], sort=False):
+        if not any(row["model"] == model for row in rows):  # the model's own `real`, which no row is about
+            first = own.iloc[0]
+            rows.append({"model": model, "arm": "`real`", "accuracy": f"{first['accuracy_mean'] - first['delta']:.2f}"})
         records = own.to_dict("records")
         row = {"model": model, "arm": f"`{arm}`", "accuracy": f"{records[0]['accuracy_mean']:.2f}"}
         rows.append(row | {f"over `{each}`": _found(records, each) for each in ("real", "real+copies")})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).fillna("")
 
 
 def worth_to_table(folder: Path) -> pd.DataFrame:

@@ -76,8 +76,9 @@ def test_controls_are_held_against_their_own_models_arms(tmp_path: Path) -> None
     columns = ["budget", "model", "arm", "reference", "delta", "accuracy_mean", "ci_low", "ci_high", "verdict"]
     pd.DataFrame(made, columns=columns).to_csv(tmp_path / "controls.csv")
     table = controls_to_table(tmp_path)
-    assert table["over `real`"].tolist() == ["+1.00 (+0.75 to +1.25): helps", "+1.50 (+1.25 to +1.75): helps"]
-    assert table["over `real+copies`"].tolist() == ["", "+0.50 (+0.25 to +0.75): helps"]
+    assert table["accuracy"].tolist() == ["90.00", "91.00", "91.50"]  # its `real` is what the arms were held against
+    assert table["over `real`"].tolist() == ["", "+1.00 (+0.75 to +1.25): helps", "+1.50 (+1.25 to +1.75): helps"]
+    assert table["over `real+copies`"].tolist() == ["", "", "+0.50 (+0.25 to +0.75): helps"]
 
 
 def test_what_an_arm_is_worth_ends_where_the_curve_does(tmp_path: Path) -> None:
