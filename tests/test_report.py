@@ -43,6 +43,7 @@ from pipeline.report.words import copying, duration, information, regime, signed
 from pipeline.report.worth import interval, sentence, worth_to_text
 from pipeline.split import Split
 from pipeline.stages.stage import read_params
+from pipeline.verdict import CompareConfig
 from pipeline.worth import predictions_to_worth
 
 ROOT = Path(__file__).parents[1]
@@ -165,7 +166,7 @@ def make_results(root: Path, params: dict[str, Any], classes: list[str], tests: 
             arms[arm] = np.stack([predict(100 - error + lift + rng.normal(0, 0.15)) for lift in lifts])
         by_budget[budget] = arms
     study = comparison.Predictions(by_budget, labels, classes)
-    config = from_mapping(comparison.CompareConfig, params["compare"], "compare")
+    config = from_mapping(CompareConfig, params["compare"], "compare")
     deltas = comparison.predictions_to_deltas(study, config)
     (root / "results").mkdir(parents=True)
     deltas.to_csv(root / "results/deltas.csv", index=False)

@@ -11,7 +11,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from pipeline.comparison import Contrast, arms_to_fair
+from pipeline.contrasts import Contrast, arms_to_fair
 from pipeline.report import charts, controls, curves, dataset, effort, pictures, predictors, tables, words, worth
 from pipeline.report.rates import rate_check
 from pipeline.report.study import Budget, Study, load_study

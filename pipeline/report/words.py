@@ -9,11 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.comparison import WORDS, arms_that_know, each_class
+from pipeline.contrasts import arms_that_know
 from pipeline.ledger import Reuse
 from pipeline.report.effort import budget_to_efforts, is_equal
 from pipeline.report.rates import RateCheck
 from pipeline.report.study import Budget, Study
+from pipeline.verdict import each_class, subject
 
 
 def number(value: float | None, decimals: int = 2) -> str:
@@ -76,16 +77,13 @@ def listed(names: Sequence[object]) -> str:
 
 def headline(primary: Mapping[str, Any]) -> str:
     """The answer to the primary contrast in a few words."""
-    arm, reference = primary["arm"], primary["reference"]
-    parts, before = arm.split("+"), reference.split("+")
-    added = [WORDS.get(part, part) for part in parts if part not in before]
-    subject = f"adding {listed(added)}" if set(before) < set(parts) else f"{arm} in place of {reference}"
+    change = subject(primary["arm"], primary["reference"])
     return {
-        "helps": f"Yes: {subject} helps",
-        "hurts": f"No: {subject} hurts",
-        "equivalent": f"No difference that matters from {subject}",
-        "inconclusive": f"This study cannot tell whether {subject} helps",
-        "descriptive": f"A description only: no verdict on {subject}",
+        "helps": f"Yes: {change} helps",
+        "hurts": f"No: {change} hurts",
+        "equivalent": f"No difference that matters from {change}",
+        "inconclusive": f"This study cannot tell whether {change} helps",
+        "descriptive": f"A description only: no verdict on {change}",
     }[primary["verdict"]]
 
 

@@ -10,15 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.comparison import (
-    CompareConfig,
     Predictions,
-    arms_to_fair,
     deltas_to_metrics,
     predictions_to_accuracies,
     predictions_to_deltas,
     predictions_to_mcnemar,
     predictions_to_recalls,
 )
+from pipeline.contrasts import arms_to_fair
 from pipeline.controls import controls_to_deltas
 from pipeline.errors import InputError
 from pipeline.files import read_json
@@ -27,6 +26,7 @@ from pipeline.images import load_arrays
 from pipeline.stages.controls import gather_controls
 from pipeline.stages.evidence import gather
 from pipeline.stages.stage import Stage, run, write_csv, write_json
+from pipeline.verdict import CompareConfig
 from pipeline.worth import predictions_to_worth
 
 RESULTS = Path("results")
