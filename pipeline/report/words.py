@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.contrasts import arms_that_know
+from pipeline.groups import rare_classes
 from pipeline.ledger import Reuse
 from pipeline.report.effort import budget_to_efforts, is_equal
 from pipeline.report.rates import RateCheck
@@ -152,19 +153,20 @@ def tuning(study: Study) -> str:
 def each_class_of(study: Study) -> str:
     """What follows the number of images of the primary contrast's budget: a class, or of each rare class."""
     size = study.compare.primary.budget
-    return next(each_class(_uneven(budget.split)) for budget in study.budgets if budget.size == size)
+    return next(each_class(bool(_rare(budget.split))) for budget in study.budgets if budget.size == size)
 
 
-def _uneven(split: Mapping[str, Any]) -> bool:
-    return len(set(split.get("per_class", {}).values())) > 1  # older studies do not say
+def _rare(split: Mapping[str, Any]) -> list[str]:
+    return rare_classes(split.get("per_class", {}))  # older studies do not say
 
 
 def regime(split: Mapping[str, Any]) -> list[str]:
     """What a replicate was given besides so many clean labels of each class; split: the split's own record."""
-    lines, counts = [], split.get("per_class", {})
-    if _uneven(split):
-        rare = [f"{name} ({count})" for name, count in counts.items() if count < max(counts.values())]
-        lines.append(f"only some classes are that short: {listed(rare)}; the others have {max(counts.values())}.")
+    lines = []
+    if rare := _rare(split):
+        counts = split["per_class"]
+        short = listed([f"{name} ({counts[name]})" for name in rare])
+        lines.append(f"only some classes are that short: {short}; the others have {max(counts.values())}.")
     if split.get("wrong_labels"):
         lines.append(f"{split['wrong_labels']} of a replicate's labels are wrong; the test labels are right.")
     if split.get("unlabelled"):
