@@ -32,6 +32,7 @@ from pipeline.errors import InputError
 from pipeline.images import LabelledImages
 from pipeline.ledger import COLUMNS, accuracies_to_key
 from pipeline.report import charts
+from pipeline.report.copying import copying
 from pipeline.report.dataset import class_counts
 from pipeline.report.effort import budget_to_efforts, is_equal
 from pipeline.report.page import _delta_panels, study_to_page, write
@@ -39,7 +40,8 @@ from pipeline.report.rates import RATE, params_to_settings
 from pipeline.report.study import load_study
 from pipeline.report.summary import study_to_summary
 from pipeline.report.tables import classes_to_heat, print_table, quality_to_text
-from pipeline.report.words import copying, duration, information, regime, signed, tuning, typeset, warnings
+from pipeline.report.text import duration, signed, typeset
+from pipeline.report.words import information, regime, tuning, warnings
 from pipeline.report.worth import interval, sentence, worth_to_text
 from pipeline.split import Split
 from pipeline.stages.stage import read_params
