@@ -16,17 +16,10 @@ from numpy.typing import NDArray
 
 from benchmarks.measured import column
 from benchmarks.population import Population
-from pipeline.comparison import (
-    CompareConfig,
-    Contrast,
-    MeanSquares,
-    contrasts,
-    holm,
-    interval_to_verdict,
-    mean_squares_to_interval,
-    sums_to_mean_squares,
-)
+from pipeline.comparison import MeanSquares, holm, mean_squares_to_interval, sums_to_mean_squares
+from pipeline.contrasts import Contrast, contrasts
 from pipeline.seeds import derive
+from pipeline.verdict import CompareConfig, interval_to_verdict
 
 REPLICATES = (4, 6, 10, 20)
 GAN = Contrast(50, "real+gan", "real")

@@ -1,10 +1,11 @@
 """The tables of docs/regimes.md, from the results that its studies left in docs/regimes/.
 
-    make study NAME=imbalance && make run && mkdir -p docs/regimes/imbalance && cp results/*.csv docs/regimes/imbalance
+    make study NAME=imbalance && make run && mkdir -p docs/regimes/imbalance
+    cp results/*.csv results/metrics.json params.yaml docs/regimes/imbalance
     python -m benchmarks.regimes
 
-A difference is in points, with its 95 % interval and its verdict; a study's own words stand around its table. Commit
-results/ as well, or save the run as an experiment: the ledger of openings counts no study that lies in docs/ alone.
+A difference is in points, with its 95 % interval and its verdict; a study's own words stand around its table. The
+ledger of openings counts a study that lies in docs/ alone, too; metrics.json and params.yaml tell it which study it is.
 """
 
 from __future__ import annotations

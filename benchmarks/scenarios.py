@@ -17,15 +17,10 @@ from benchmarks.family import GAN, ON_CLASSICAL
 from benchmarks.intervals import METHODS, Studies, two_way
 from benchmarks.measured import Measured, column, expected, pool, to_histograms
 from benchmarks.population import Population, Shape
-from pipeline.comparison import (
-    CompareConfig,
-    Contrast,
-    MeanSquares,
-    differences_to_mean_squares,
-    interval_to_verdict,
-    sums_to_mean_squares,
-)
+from pipeline.comparison import MeanSquares, differences_to_mean_squares, sums_to_mean_squares
+from pipeline.contrasts import Contrast
 from pipeline.seeds import derive
+from pipeline.verdict import CompareConfig, interval_to_verdict
 
 CONFIG = CompareConfig(margin=0.25, confidence=0.95, primary=Contrast(50, "real+gan", "real"))
 DELTAS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0)  # points

@@ -19,14 +19,16 @@ from scipy import stats
 
 from pipeline.classifier.replicate import train_replicate
 from pipeline.classifier.training import ClassifierConfig, Material
-from pipeline.comparison import CompareConfig, Contrast, Predictions, interval_to_verdict, predictions_to_deltas
+from pipeline.comparison import Predictions, predictions_to_deltas
 from pipeline.compute import ComputeConfig, run_replicates
+from pipeline.contrasts import Contrast
 from pipeline.images import LabelledImages
 from pipeline.seeds import derive
 from pipeline.sources import read
 from pipeline.stages.check import to_params
 from pipeline.stages.stage import PARAMS, read_params, write_csv
 from pipeline.subsets import development_part, disjoint_subsets
+from pipeline.verdict import CompareConfig, interval_to_verdict
 
 OUTPUT = Path("docs/calibration-real.csv")
 ARMS = ("real", "again")

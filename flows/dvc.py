@@ -97,17 +97,17 @@ class Checkout:
 
     def merge_study(self, study: str) -> None:
         """Merge a named study of conf/ into params.yaml. Raises CheckoutError with the reason in one line."""
-        try:
-            self.processes.run([sys.executable, "-m", "pipeline.studies", study], self.root, f"study {study}")
-        except CommandFailed as error:
-            raise CheckoutError(error.line) from None
+        self._pipeline("studies", study, name=f"study {study}")
 
     def count_openings(self) -> None:
         """Bring the ledger of test-set openings up to date, where the project keeps one. Raises CheckoutError."""
-        if not (self.root / LEDGER).exists():
-            return
+        if (self.root / LEDGER).exists():
+            self._pipeline("openings", name="openings")
+
+    def _pipeline(self, module: str, *arguments: str, name: str) -> None:
+        """Run a command of pipeline/. Raises CheckoutError with its own line."""
         try:
-            self.processes.run([sys.executable, "-m", "pipeline.openings"], self.root, "openings")
+            self.processes.run([sys.executable, "-m", f"pipeline.{module}", *arguments], self.root, name)
         except CommandFailed as error:
             raise CheckoutError(error.line) from None
 

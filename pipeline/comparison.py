@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,37 +23,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from pipeline.config import require
+from pipeline.contrasts import Contrast, budgets_to_contrasts
 from pipeline.errors import InputError
-
-WORDS = {"real": "real images", "gan": "GAN images", "classical": "classical augmentation"}
-WORDS |= {"copies": "affine copies", "interpolated": "interpolated images"}
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """`arm` minus `reference` at one budget (real images a class)."""
-
-    budget: int
-    arm: str
-    reference: str
-
-    def __post_init__(self) -> None:
-        require(self.budget > 0, f"budget: must be above 0, got {self.budget}")
-        require(self.arm != self.reference, f"reference: must differ from the arm, got {self.reference} twice")
-
-
-@dataclass(frozen=True)
-class CompareConfig:
-    """margin: the smallest delta that matters, in points. primary: the one contrast declared before the results."""
-
-    margin: float
-    confidence: float
-    primary: Contrast
-
-    def __post_init__(self) -> None:
-        require(0 < self.margin < 100, f"margin: must lie between 0 and 100 points, got {self.margin}")
-        require(0 < self.confidence < 1, f"confidence: must lie between 0 and 1, got {self.confidence}")
+from pipeline.verdict import CompareConfig, interval_to_verdict, sentence
 
 
 @dataclass(frozen=True)
@@ -62,7 +34,7 @@ class Predictions:
 
     by_budget: budget -> arm -> int (R, T), row r from replicate r. labels: int (T,). classes: the class names. of: the
     arm that a variant varies. fair: of an arm that knows unlabelled images, the real ones with pseudo-labels
-    (`arms_to_fair`).
+    (`contrasts.arms_to_fair`).
     Raises InputError if the arms of a budget are not paired, lack `real`, or if a label or prediction names no class.
     """
 
@@ -194,75 +166,6 @@ def holm(p: ArrayLike) -> NDArray[np.float64]:
     return adjusted
 
 
-def interval_to_verdict(low: float, high: float, p_holm: float, config: CompareConfig) -> str:
-    """Bounds in points -> equivalent, helps, hurts or inconclusive; descriptive where there is no interval.
-
-    Equivalent comes of the interval alone: unlike helps and hurts it is not corrected for the number of contrasts.
-    """
-    if math.isnan(p_holm):
-        return "descriptive"
-    if -config.margin < low and high < config.margin:
-        return "equivalent"
-    if p_holm < 1 - config.confidence and (low > 0 or high < 0):
-        return "helps" if low > 0 else "hurts"
-    return "inconclusive"
-
-
-def arms_that_know(made: Mapping[str, Mapping[str, Any]], unlabelled: int) -> list[str]:
-    """Those of `made` (what arms.json holds, by name) that know a replicate's unlabelled images: by themselves, with
-    pseudo-labels, or through the GAN, which saw them. unlabelled: how many there are.
-    """
-    return [name for name, arm in made.items() if unlabelled and (arm["pseudo"] or arm["synthetic"] == "gan")]
-
-
-def arms_to_fair(made: Mapping[str, Mapping[str, Any]], unlabelled: int) -> dict[str, str]:
-    """Arm -> the real images with pseudo-labels, distorted or not as it has them: a reference that knows as much, for
-    each arm that knows the unlabelled images and has synthetic ones. Arguments as of `arms_that_know`.
-    """
-    known = arms_that_know(made, unlabelled)
-    plain: dict[bool, str] = {}
-    for name in known:
-        if made[name]["synthetic"] is None:
-            plain.setdefault(made[name]["classical"], name)
-    synthetic = [name for name in known if made[name]["synthetic"] is not None]
-    return {name: plain[made[name]["classical"]] for name in synthetic if made[name]["classical"] in plain}
-
-
-def contrasts(
-    arms: Sequence[str], of: Mapping[str, str] | None = None, fair: Mapping[str, str] | None = None
-) -> list[tuple[str, str]]:
-    """The (arm, reference) pairs to report among `arms`; of two that mirror each other, the first only.
-
-    of: the arm that a variant varies. A variant is held against that one, and against the real images as it has them,
-    distorted or not, so that many variants do not cost every other contrast its power. fair: the arm that knows the
-    same unlabelled images as another, against which this one is held as well.
-    """
-    of = of or {}
-    pairs = [(arm, reference) for reference in ("real", "real+classical") for arm in arms if arm not in of]
-    # Synthetic images without a GAN: what the GAN must beat to have earned its place.
-    pairs += [("real+gan", "real+copies"), ("real+gan", "real+interpolated")]
-    pairs += [(arm, base) for arm, base in of.items()]
-    pairs += [(arm, "real+classical" if "classical" in base.split("+") else "real") for arm, base in of.items()]
-    pairs += list((fair or {}).items())
-    present = [pair for pair in dict.fromkeys(pairs) if len(set(pair)) == 2 and set(pair) <= set(arms)]
-    return [pair for i, pair in enumerate(present) if pair[::-1] not in present[:i]]
-
-
-def _pairs(study: Predictions, primary: Contrast) -> list[tuple[int, str, str]]:
-    """(budget, arm, reference) of every row of the tables, the primary contrast always among them."""
-    declared = (primary.arm, primary.reference)
-    for arm in declared:
-        if arm not in study.by_budget.get(primary.budget, {}):
-            raise InputError(f"compare.primary: the study has no arm {arm} at budget {primary.budget}")
-    rows = []
-    for budget in sorted(study.by_budget):
-        pairs = contrasts(list(study.by_budget[budget]), study.of, study.fair)
-        if budget == primary.budget and declared not in pairs:
-            pairs = [declared] + [pair for pair in pairs if pair != declared[::-1]]
-        rows += [(budget, arm, reference) for arm, reference in pairs]
-    return rows
-
-
 def predictions_to_deltas(study: Predictions, config: CompareConfig) -> pd.DataFrame:
     """One row per budget, arm and reference: the arm's accuracy (percent), and arm minus reference (points).
 
@@ -271,19 +174,20 @@ def predictions_to_deltas(study: Predictions, config: CompareConfig) -> pd.DataF
     all others, over all budgets, are one family, of `held` p-values. Raises InputError if the study lacks the primary
     contrast.
     """
-    rows, pairs = [], _pairs(study, config.primary)
-    for budget, arm, reference in pairs:
+    rows, compared = [], budgets_to_contrasts(study.by_budget, config.primary, study.of, study.fair)
+    for contrast in compared:
+        budget, arm, reference = astuple(contrast)
         correct = study.correct(budget, arm)
         d = correct - study.correct(budget, reference)
         delta, low, high, p = differences_to_interval(d, config.confidence)
-        if Contrast(budget, arm, reference) != config.primary:
+        if contrast != config.primary:
             p = differences_to_interval(d, config.confidence, held=True).p
         accuracies, gains = pd.Series(100 * correct.mean(axis=1)), d.sum(axis=1)
         row = [budget, arm, reference, len(d), accuracies.mean(), accuracies.std()]
         rows.append([*row, 100 * delta, 100 * low, 100 * high, int((gains > 0).sum()), int((gains < 0).sum()), p])
     columns = ["budget", "arm", "reference", "replicates", "accuracy_mean", "accuracy_sd", "delta", "ci_low", "ci_high"]
     deltas = pd.DataFrame(rows, columns=[*columns, "wins", "losses", "p_holm"])
-    secondary = np.array([Contrast(*pair) != config.primary for pair in pairs])
+    secondary = np.array([contrast != config.primary for contrast in compared])
     deltas.loc[secondary, "p_holm"] = holm(deltas.loc[secondary, "p_holm"])
     bounds = zip(deltas["ci_low"], deltas["ci_high"], deltas["p_holm"], strict=True)
     deltas["verdict"] = [interval_to_verdict(low, high, p, config) for low, high, p in bounds]
@@ -319,7 +223,8 @@ def predictions_to_mcnemar(study: Predictions, config: CompareConfig) -> pd.Data
     only_arm: test images that the arm alone gets right. Descriptive: it knows one subset, and p is not adjusted.
     """
     rows = []
-    for budget, arm, reference in _pairs(study, config.primary):
+    for contrast in budgets_to_contrasts(study.by_budget, config.primary, study.of, study.fair):
+        budget, arm, reference = astuple(contrast)
         d = study.correct(budget, arm) - study.correct(budget, reference)
         won, lost = (d > 0).sum(axis=1).tolist(), (d < 0).sum(axis=1).tolist()
         for replicate, (n, m) in enumerate(zip(won, lost, strict=True)):
@@ -357,45 +262,6 @@ def deltas_to_metrics(
             said = sentence(row, config.margin, config.confidence, contrast.budget in uneven)
             primary = {**asdict(contrast), **plain, "sentence": said}
     return {"primary": primary, "oracle": {"accuracy": _plain(oracle)}, "accuracy": accuracy, "delta": delta}
-
-
-def each_class(uneven: bool) -> str:
-    """What follows a budget's number of images. uneven: only some classes are that small."""
-    return "of each rare class" if uneven else "a class"
-
-
-def sentence(
-    row: Mapping[Any, Any] | pd.Series[Any], margin: float, confidence: float = 0.95, uneven: bool = False
-) -> str:
-    """A row of deltas in plain English. margin: points; both as the row's verdict was made with. uneven: as of
-    `each_class`.
-    """
-    arm, reference, verdict, n = row["arm"], row["reference"], row["verdict"], row["replicates"]
-    delta, low, high = (round(row[name], 2) + 0.0 for name in ("delta", "ci_low", "ci_high"))  # + 0.0: no "-0.00"
-    side = "better" if delta >= 0 else "worse"
-    facts = f"{side} in {row['wins'] if delta >= 0 else row['losses']} of {n} replicate{'s' if n > 1 else ''}"
-    if verdict != "descriptive":
-        signed = "" if low >= 0 else "+"
-        facts = f"{100 * confidence:g} % interval {low:{signed}.2f} to {high:{signed}.2f}; {facts}"
-    size = f"{abs(delta):.2f} points {side} than" if delta else "as good as"
-
-    parts, before = arm.split("+"), reference.split("+")
-    added = " and ".join(WORDS.get(part, part) for part in parts if part not in before)
-    subject = f"adding {added}" if set(before) < set(parts) else f"{arm} in place of {reference}"
-    ending = {
-        "helps": f"{subject} helps",
-        "hurts": f"{subject} hurts",
-        "equivalent": f"{subject} makes no difference that matters (all of it within ±{margin:g} points)",
-        "descriptive": "a description only, with no interval and so no verdict",
-        "inconclusive": f"this study cannot tell whether {subject} helps",
-    }[verdict]
-    clear = row["ci_low"] > 0 or row["ci_high"] < 0
-    if verdict == "equivalent" and clear and row["p_holm"] < 1 - confidence:
-        word = "helps" if delta > 0 else "hurts"
-        ending = f"{subject} {word}, but by less than matters (all of it within ±{margin:g} points)"
-    if verdict == "inconclusive" and clear:
-        ending += f"; among the study's many comparisons it may be luck (Holm-adjusted p {row['p_holm']:.2f})"
-    return f"At {row['budget']} real images {each_class(uneven)}, {arm} is {size} {reference} ({facts}): {ending}."
 
 
 def _plain(value: Any) -> Any:

@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.comparison import CompareConfig, Predictions, differences_to_interval, holm, interval_to_verdict
+from pipeline.comparison import Predictions, differences_to_interval, holm
 from pipeline.config import require
 from pipeline.images import LabelledImages, join
+from pipeline.verdict import CompareConfig, interval_to_verdict
 
 Model = Literal["knn", "svm", "forest"]
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import stats
 
 from pipeline.comparison import Predictions, differences_to_interval
@@ -16,22 +15,30 @@ from pipeline.comparison import Predictions, differences_to_interval
 COLUMNS = ["budget", "arm", "reference", "group", "accuracy_mean", "accuracy_sd", "delta", "ci_low", "ci_high"]
 
 
+def rare_classes(per_class: Mapping[str, int]) -> list[str]:
+    """The classes with fewer images than the commonest, by name; per_class: how many a replicate is given of each."""
+    return [name for name, count in per_class.items() if count < max(per_class.values())]
+
+
+def uneven_budgets(per_class: Mapping[int, Mapping[str, int]]) -> list[int]:
+    """The budgets at which some classes are rare; per_class: budget -> as of `rare_classes`."""
+    return [budget for budget, counts in per_class.items() if rare_classes(counts)]
+
+
 def predictions_to_groups(
-    study: Predictions, per_class: Mapping[int, NDArray[np.integer]], confidence: float
+    study: Predictions, per_class: Mapping[int, Mapping[str, int]], confidence: float
 ) -> pd.DataFrame:
     """Columns `COLUMNS`, in percent and points; no row for a budget whose classes are equally large.
 
-    per_class: real images of each class at each budget, (K,). group: rare (fewer images than the commonest class),
-    common (the rest), or balanced, the mean of all classes' recalls. The delta is to the reference (see `references`);
-    its interval is that of the comparison, on the test images of the group. That of balanced is a t-interval over the
-    replicates' paired differences: it holds for these test images, fresh subsets alone considered, as a mean of recalls
-    has no table of single images to compare. Descriptive: no p-value, no verdict.
+    per_class: as of `uneven_budgets`. group: rare (`rare_classes`), common (the rest), or balanced, the mean of all
+    classes' recalls. The delta is to the reference (see `references`); its interval is that of the comparison, on the
+    test images of the group. That of balanced is a t-interval over the replicates' paired differences: it holds for
+    these test images, fresh subsets alone considered, as a mean of recalls has no table of single images to compare.
+    Descriptive: no p-value, no verdict.
     """
     rows = []
-    for budget, counts in per_class.items():
-        rare = np.flatnonzero(counts < counts.max())
-        if not len(rare):
-            continue
+    for budget in uneven_budgets(per_class):
+        rare = [study.classes.index(name) for name in rare_classes(per_class[budget])]
         inside = {"rare": np.isin(study.labels, rare), "common": ~np.isin(study.labels, rare)}
         members = np.eye(len(study.classes))[study.labels]  # (T, K)
         members = members[:, members.any(axis=0)] / members.sum(axis=0)[members.any(axis=0)]

@@ -18,6 +18,7 @@ from pipeline.errors import InputError
 
 LEDGER = Path("docs/openings.csv")
 ACCURACIES = Path("results/accuracies.csv")
+UNKNOWN = "unknown"  # the test set of predictions whose params nobody kept
 TEXTS = ["predictions", "commit", "date", "data", "part", "seed", "recipe", "arm", "reference"]  # as they are written
 # predictions: a key of what was predicted. commit, date: the oldest that held it, UTC. data, part: which test images.
 # The rest is the primary contrast of results/metrics.json.
@@ -63,14 +64,15 @@ def data_to_test_set(data: Mapping[str, Any]) -> str:
     if data.get("shift") == "usps":
         return "usps"
     if data.get("source") != "folder":
-        return str(data.get("source", "unknown"))
+        return str(data.get("source", UNKNOWN))
     return f"folder {data.get('root')}, {data.get('test_fraction')} by seed {data.get('split_seed')}"
 
 
 def count(ledger: pd.DataFrame, data: Mapping[str, Any], key: str) -> Reuse:
-    """The openings of the test set of `data`; `key`: of the study at hand, by `accuracies_to_key`."""
+    """The openings of the test set of `data`, and those of an unknown one, which may have been the same; `key`: of the
+    study at hand, by `accuracies_to_key`."""
     name = data_to_test_set(data)
-    rows = ledger[ledger["data"] == name]
+    rows = ledger[ledger["data"].isin([name, UNKNOWN])]
     openings = rows[rows["part"] != "development"].sort_values("date", kind="stable")
     trial = data.get("part") == "development"
     return Reuse(name, openings, len(rows) - len(openings), trial or key in set(openings["predictions"]))

@@ -3,9 +3,13 @@
     python -m pipeline.openings
 
 Walks every commit that a branch, a tag, a remote or an experiment (refs/exps) reaches, and adds each set of test
-predictions that the ledger does not have yet. A run whose results were neither committed nor saved as an experiment
-leaves no trace here. Without a readable history the ledger stays as it is, in one line and with exit status 0: a run
-does not hang on it.
+predictions that the ledger does not have yet: results/accuracies.csv, and what lies as accuracies.csv in a folder of
+docs/, a copy whose study may never have been committed. A copy says what it is by a params.yaml and a metrics.json
+beside it; its row has no more than a date where these are missing, as the commit's own are another study's. A copy
+whose every line stands in results that some commit holds (a part of them, or several studies joined) opened nothing.
+
+A run whose results were neither committed nor saved as an experiment leaves no trace here. Without a readable history
+the ledger stays as it is, in one line and with exit status 0: a run does not hang on it.
 """
 
 from __future__ import annotations
@@ -17,15 +21,33 @@ import subprocess
 import sys
 from collections.abc import Mapping, Set
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.errors import InputError
-from pipeline.ledger import ACCURACIES, COLUMNS, LEDGER, accuracies_to_key, data_to_test_set, read_ledger
+from pipeline.ledger import ACCURACIES, COLUMNS, LEDGER, UNKNOWN, accuracies_to_key, data_to_test_set, read_ledger
 from pipeline.stages.stage import PARAMS, write_csv
+
+COPIES = f":(glob)docs/**/{ACCURACIES.name}"
+
+
+class Place(NamedTuple):
+    """Where a table stands: a file of a commit."""
+
+    commit: str
+    path: str
+
+    @property
+    def copied(self) -> bool:
+        """Is it one of docs/?"""
+        return self.path != str(ACCURACIES)
+
+    def beside(self, name: str) -> str:
+        """A file of the same folder, as Git names it."""
+        return f"{self.commit}:./{Path(self.path).with_name(name).as_posix()}"
 
 
 def history_to_rows(root: Path, known: Set[str]) -> list[dict[str, Any]]:
@@ -33,17 +55,11 @@ def history_to_rows(root: Path, known: Set[str]) -> list[dict[str, Any]]:
 
     Raises InputError, with Git's own line, where there is no history to read.
     """
-    commits = _git(root, "rev-list", "--all", "--date-order", "--reverse").decode().split()
-    asked = "".join(f"{commit}:./{ACCURACIES}\n" for commit in commits)
-    listed = _git(root, "cat-file", "--batch-check=%(objectname) %(objecttype)", given=asked.encode()).decode()
-    blobs: dict[str, str] = {}  # each with the oldest commit that holds it
-    for commit, line in zip(commits, listed.splitlines(), strict=True):
-        if line.endswith(" blob"):
-            blobs.setdefault(line.split()[0], commit)
-    contents = {_git(root, "cat-file", "blob", blob): commit for blob, commit in blobs.items()}
-    return [
-        _row(root, commit, content) for content, commit in contents.items() if accuracies_to_key(content) not in known
-    ]
+    results, copies = _tables(root, str(ACCURACIES)), _tables(root, COPIES)
+    held = {line for content in results for line in content.splitlines()}
+    results |= {content: place for content, place in copies.items() if not held.issuperset(content.splitlines())}
+    new = {content: place for content, place in results.items() if accuracies_to_key(content) not in known}
+    return sorted((_row(root, place, content) for content, place in new.items()), key=lambda row: row["date"])
 
 
 def is_shallow(root: Path) -> bool:
@@ -51,33 +67,51 @@ def is_shallow(root: Path) -> bool:
     return _git(root, "rev-parse", "--is-shallow-repository").strip() == b"true"
 
 
-def _row(root: Path, commit: str, accuracies: bytes) -> dict[str, Any]:
-    params = _params(root, commit, hashlib.md5(accuracies, usedforsecurity=False).hexdigest())
+def _tables(root: Path, pathspec: str) -> dict[bytes, Place]:
+    """All that files at `pathspec` have ever held, with the oldest commit that held it."""
+    commits = _git(root, "rev-list", "--all", "--date-order", "--reverse")
+    # The name of each commit, then modes, objects and path of every file that it does not have from its parent.
+    words = ("--stdin", "--root", "-m", "-r", "-z", "--no-renames", "--relative", "--", pathspec)
+    fields = iter(os.fsdecode(_git(root, "diff-tree", *words, given=commits)).split("\0"))
+    blobs: dict[str, Place] = {}
+    commit = ""
+    for field in fields:
+        if not field.startswith(":"):
+            commit = field
+            continue
+        (_, mode, _, blob, _), path = field.split(), next(fields)
+        if mode.startswith("100"):  # a file: neither deleted nor a link
+            blobs.setdefault(blob, Place(commit, path))
+    return {_git(root, "cat-file", "blob", blob): place for blob, place in blobs.items()}
+
+
+def _row(root: Path, place: Place, accuracies: bytes) -> dict[str, Any]:
+    params = _params(root, place, hashlib.md5(accuracies, usedforsecurity=False).hexdigest())
     try:
-        primary = json.loads(_git(root, "show", f"{commit}:./results/metrics.json"))["primary"]
+        primary = json.loads(_git(root, "show", place.beside("metrics.json")))["primary"]
     except (InputError, ValueError, KeyError):
         primary = {}  # opened all the same
-    data = _section(params, "data")
+    data, date = _section(params, "data"), ("--format=%cd", "--date=format-local:%Y-%m-%d %H:%M")
     return {
         **{name: primary.get(name) for name in COLUMNS},
         "predictions": accuracies_to_key(accuracies),
-        "commit": commit[:12],
-        "date": _git(root, "show", "-s", "--format=%cd", "--date=format-local:%Y-%m-%d %H:%M", commit).decode().strip(),
+        "commit": place.commit[:12],
+        "date": _git(root, "show", "-s", *date, place.commit).decode().strip(),
         "data": data_to_test_set(data),
-        "part": data.get("part", "all"),  # older params do not say: there was no other
+        "part": data.get("part", "all") if data or not place.copied else None,  # older params: there was no other
         "seed": str(_section(params, "study").get("seed", "")),
         "recipe": _section(params, "gan").get("recipe"),
     }
 
 
-def _params(root: Path, commit: str, md5: str) -> Mapping[str, Any]:
-    """The params under which the results of `commit` came about: dvc.lock has them where it names these results (by
-    their `md5`); params.yaml, which may have moved on already, where it does not."""
-    lock = _yaml(root, f"{commit}:./dvc.lock")
+def _params(root: Path, place: Place, md5: str) -> Mapping[str, Any]:
+    """The params under which a table came about: dvc.lock has them where it names these results (by their `md5`);
+    where it does not, params.yaml, which may have moved on already; of a copy, the one beside it, if there is one."""
+    lock = _yaml(root, f"{place.commit}:./dvc.lock")
     report = _section(_section(lock, "stages"), "report")
     if any((dep.get("path"), dep.get("md5")) == (str(ACCURACIES), md5) for dep in report.get("deps", [])):
         return _section(_section(report, "params"), str(PARAMS))
-    return _yaml(root, f"{commit}:./{PARAMS}")
+    return _yaml(root, place.beside(PARAMS.name) if place.copied else f"{place.commit}:./{PARAMS}")
 
 
 def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -126,6 +160,8 @@ def main() -> int:
     for name, found in ledger.groupby("data"):
         trials = int((found["part"] == "development").sum())
         print(f"openings: the test set of {name}: {len(found) - trials}; trials on its development part: {trials}")
+    if UNKNOWN in set(ledger["data"]):
+        print(f"openings: those of {UNKNOWN} count for every test set until {LEDGER} says in column data which it was")
     return 0
 
 

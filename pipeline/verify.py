@@ -23,7 +23,6 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.classifier.arms import ArmsConfig
-from pipeline.comparison import CompareConfig
 from pipeline.errors import InputError
 from pipeline.files import read_json
 from pipeline.images import load
@@ -44,6 +43,7 @@ from pipeline.stages.proof import (
     sets_due,
 )
 from pipeline.stages.stage import PARAMS, RUNS, Stage, read_params, record
+from pipeline.verdict import CompareConfig
 
 AGAIN = 200_000  # synthetic digits that are drawn again, all sets together; where there are more, as many of each set
 

@@ -21,8 +21,6 @@ from benchmarks.population import Population, Shape, fit, moments, normal_covari
 from benchmarks.scenarios import CONFIG, bounds_to_row, matched, simulate_studies
 from pipeline.classifier.training import ClassifierConfig
 from pipeline.comparison import (
-    CompareConfig,
-    Contrast,
     MeanSquares,
     Predictions,
     differences_to_interval,
@@ -30,10 +28,12 @@ from pipeline.comparison import (
     predictions_to_deltas,
 )
 from pipeline.compute import ComputeConfig
+from pipeline.contrasts import Contrast
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages
 from pipeline.seeds import derive
 from pipeline.stages.stage import read_params
+from pipeline.verdict import CompareConfig
 
 SHAPES: tuple[Shape, ...] = ("normal", "failures", "heavy")
 

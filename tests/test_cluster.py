@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ import pytest
 from cluster_jobs import DYING, double, train_classifier_or_die, train_gan_or_die
 from small_study import BUDGET, Study
 from toy_images import bright_corners
+from waiting import wait_for
 
 from pipeline import cluster, compute
 from pipeline.compute import ComputeConfig, run_replicates
@@ -137,13 +138,6 @@ def ray_cluster(folder: Path) -> Iterator[Running]:
 def wait_for_answer(address: str) -> None:
     host, port = address.rpartition("//")[2].split(":")
     wait_for(lambda: socket.socket().connect_ex((host, int(port))) == 0, 120)
-
-
-def wait_for(condition: Callable[[], Any], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module", params=["dask", "ray"])

@@ -14,17 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from pipeline import comparison
-from pipeline.comparison import (
-    CompareConfig,
-    Contrast,
-    MeanSquares,
-    Predictions,
-    differences_to_interval,
-    mean_squares_to_interval,
-    sentence,
-)
-from pipeline.config import from_mapping
+from pipeline.comparison import MeanSquares, Predictions, differences_to_interval, mean_squares_to_interval
+from pipeline.contrasts import Contrast
 from pipeline.errors import InputError
+from pipeline.verdict import CompareConfig
 
 ARMS = ("real", "real+classical", "real+gan", "real+gan+classical", "gan", "real+copies", "real+interpolated")
 PRIMARY = Contrast(50, "real+gan", "real")
@@ -175,7 +168,7 @@ def test_bootstrap_over_four_replicates_covers_too_little() -> None:
     assert np.mean((low <= truth) & (truth <= high)) < 0.85
 
 
-# Holm, verdicts, contrasts
+# Holm
 
 
 def test_holm_is_the_one_worked_by_hand() -> None:
@@ -185,64 +178,6 @@ def test_holm_is_the_one_worked_by_hand() -> None:
     )
     assert comparison.holm([0.6, 0.7]).tolist() == [1, 1]
     assert comparison.holm([]).tolist() == []
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "p_holm", "verdict"),
-    [
-        (-0.4, 0.4, 0.9, "equivalent"),
-        (0.1, 0.4, 0.01, "equivalent"),  # certainly better, and too little to matter
-        (-0.5, 0.4, 0.9, "inconclusive"),  # the margin itself is not inside
-        (0.1, 0.5, 0.01, "helps"),
-        (0.1, 0.9, 0.01, "helps"),
-        (0.1, 0.9, 0.06, "inconclusive"),  # by its own interval it helps, in its family it may be luck
-        (0.0, 0.9, 0.051, "inconclusive"),
-        (-0.9, -0.1, 0.01, "hurts"),
-        (-0.9, -0.1, 0.06, "inconclusive"),
-        (-0.9, 0.9, 1.0, "inconclusive"),
-        (math.nan, math.nan, math.nan, "descriptive"),
-    ],
-)
-def test_verdict(low: float, high: float, p_holm: float, verdict: str) -> None:
-    assert comparison.interval_to_verdict(low, high, p_holm, CONFIG) == verdict
-
-
-def test_contrasts_of_the_seven_arms() -> None:
-    pairs = comparison.contrasts(ARMS)
-    assert len(pairs) == len({frozenset(pair) for pair in pairs}) == 6 + 5 + 2
-    assert pairs[0] == ("real+classical", "real")
-    assert pairs[-2:] == [("real+gan", "real+copies"), ("real+gan", "real+interpolated")]
-    assert comparison.contrasts(["real", "mine"]) == [("mine", "real")]
-
-
-def made_of(name: str, pseudo: bool = False) -> dict[str, Any]:
-    """An arm, as arms.json has it, by a name that says what it is made of."""
-    parts = name.split("+")
-    synthetic = next((kind for kind in ("gan", "copies", "interpolated") if kind in parts), None)
-    return {"synthetic": synthetic, "classical": "classical" in parts, "pseudo": pseudo}
-
-
-PSEUDO = ("real+pseudo", "real+pseudo+classical", "real+pseudo+gan", "real+pseudo+gan+classical")
-FAIR = {
-    "real+gan": "real+pseudo",
-    "real+pseudo+gan": "real+pseudo",
-    "gan": "real+pseudo",
-    "real+gan+classical": "real+pseudo+classical",
-    "real+pseudo+gan+classical": "real+pseudo+classical",
-}
-
-
-def test_what_knows_unlabelled_images_is_held_against_pseudo_labels_too() -> None:
-    made = {name: made_of(name) for name in ARMS} | {name: made_of(name, pseudo=True) for name in PSEUDO}
-    informed = {"real+gan", "real+gan+classical", "gan", *PSEUDO}
-    assert set(comparison.arms_that_know(made, 200)) == informed
-    assert comparison.arms_to_fair(made, 200) == FAIR
-    assert comparison.arms_that_know(made, 0) == [] and comparison.arms_to_fair(made, 0) == {}
-    assert comparison.arms_to_fair({name: made_of(name) for name in ARMS}, 200) == {}  # nothing to hold it against
-    of = {name: name.replace("pseudo+", "").replace("+pseudo", "") for name in PSEUDO}
-    plain, both = comparison.contrasts(list(made), of), comparison.contrasts(list(made), of, FAIR)
-    assert both == plain + list(FAIR.items()) and len(set(both)) == len(both)
-    assert comparison.contrasts(ARMS, {}, {}) == comparison.contrasts(ARMS)
 
 
 # The tables
@@ -349,87 +284,6 @@ def test_metrics_are_plain_json() -> None:
         comparison.deltas_to_metrics(study, deltas, CONFIG, oracle[:-1])
 
 
-# The verdict in words
-
-
-@pytest.mark.parametrize(
-    ("changes", "text"),
-    [
-        (
-            {},
-            (
-                "real+gan is 1.40 points better than real (95 % interval 0.90 to 1.90; better in 8 "
-                "of 8 replicates): adding GAN images helps."
-            ),
-        ),
-        (
-            {"delta": -1.4, "ci_low": -1.9, "ci_high": -0.9, "wins": 1, "losses": 7, "verdict": "hurts"},
-            (
-                "real+gan is 1.40 points worse than real (95 % interval -1.90 to -0.90; worse in 7 "
-                "of 8 replicates): adding GAN images hurts."
-            ),
-        ),
-        (
-            {"delta": 0.2, "ci_low": -0.6, "ci_high": 1.0, "wins": 5, "losses": 3, "verdict": "inconclusive"},
-            (
-                "real+gan is 0.20 points better than real (95 % interval -0.60 to +1.00; better in "
-                "5 of 8 replicates): this study cannot tell whether adding GAN images helps."
-            ),
-        ),
-        (
-            {"p_holm": 0.081, "reference": "real+copies", "verdict": "inconclusive"},
-            (
-                "real+gan is 1.40 points better than real+copies (95 % interval 0.90 to 1.90; better in 8 "
-                "of 8 replicates): this study cannot tell whether real+gan in place of real+copies helps; "
-                "among the study's many comparisons it may be luck (Holm-adjusted p 0.08)."
-            ),
-        ),
-        (
-            {"delta": -0.001, "ci_low": -0.201, "ci_high": 0.199, "wins": 3, "losses": 4, "verdict": "equivalent"},
-            (
-                "real+gan is as good as real (95 % interval -0.20 to +0.20; better in 3 of 8 "
-                "replicates): adding GAN images makes no difference that matters (all of it within ±0.5 points)."
-            ),
-        ),
-        (
-            {"delta": 0.13, "ci_low": 0.03, "ci_high": 0.22, "verdict": "equivalent"},
-            (
-                "real+gan is 0.13 points better than real (95 % interval 0.03 to 0.22; better in 8 of 8 "
-                "replicates): adding GAN images helps, but by less than matters (all of it within ±0.5 points)."
-            ),
-        ),
-        (
-            {"delta": -0.13, "ci_low": -0.22, "ci_high": -0.03, "losses": 7, "p_holm": 0.2, "verdict": "equivalent"},
-            (
-                "real+gan is 0.13 points worse than real (95 % interval -0.22 to -0.03; worse in 7 of 8 "
-                "replicates): adding GAN images makes no difference that matters (all of it within ±0.5 points)."
-            ),
-        ),
-        (
-            {"arm": "real+gan+classical", "reference": "real+classical", "budget": 3000, "replicates": 1, "wins": 1}
-            | {"ci_low": math.nan, "ci_high": math.nan, "p_holm": math.nan, "verdict": "descriptive"},
-            (
-                "real+gan+classical is 1.40 points better than real+classical (better in 1 of 1 "
-                "replicate): a description only, with no interval and so no verdict."
-            ),
-        ),
-        (
-            {"arm": "real+gan+classical"},
-            (
-                "real+gan+classical is 1.40 points better than real (95 % interval 0.90 to 1.90; "
-                "better in 8 of 8 replicates): adding GAN images and classical augmentation helps."
-            ),
-        ),
-    ],
-)
-def test_sentence(changes: dict[str, Any], text: str) -> None:
-    row: dict[str, Any] = {"budget": 50, "arm": "real+gan", "reference": "real", "replicates": 8}
-    row |= {"delta": 1.4, "ci_low": 0.9, "ci_high": 1.9, "wins": 8, "losses": 0, "p_holm": 0.001, "verdict": "helps"}
-    row |= changes
-    assert sentence(row, margin=0.5) == sentence(pd.Series(row), margin=0.5)
-    assert sentence(row, margin=0.5) == f"At {row['budget']} real images a class, {text}"
-
-
 def test_a_sentence_says_where_only_the_rare_classes_are_that_small() -> None:
     study = random_study({50: 3})
     deltas = comparison.predictions_to_deltas(study, CONFIG)
@@ -480,19 +334,3 @@ def test_a_primary_contrast_that_the_study_lacks_is_refused(budget: int, arm: st
     with pytest.raises(InputError, match=r"compare\.primary: the study has no arm") as error:
         comparison.predictions_to_deltas(random_study({50: 2}), config)
     assert arm in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"margin": 0}, "compare.margin: must lie"),
-        ({"confidence": 95}, "compare.confidence: must lie between 0 and 1, got 95"),
-        ({"primary": {"budget": 0, "arm": "gan", "reference": "real"}}, "compare.primary.budget: must be above 0"),
-        ({"primary": {"budget": 5, "arm": "gan", "reference": "gan"}}, "compare.primary.reference: must differ"),
-    ],
-)
-def test_impossible_config_is_refused(changes: dict[str, Any], message: str) -> None:
-    values = {"margin": 0.5, "confidence": 0.95, "primary": {"budget": 50, "arm": "real+gan", "reference": "real"}}
-    assert from_mapping(CompareConfig, values, "compare") == CONFIG
-    with pytest.raises(InputError, match=message):
-        from_mapping(CompareConfig, values | changes, "compare")

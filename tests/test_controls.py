@@ -13,14 +13,16 @@ from small_study import BUDGET, Study, copied_study, finished_study
 from toy_images import bright_corners
 
 from pipeline import controls, verify
-from pipeline.comparison import CompareConfig, Contrast, differences_to_interval, holm
+from pipeline.comparison import differences_to_interval, holm
 from pipeline.config import from_mapping
+from pipeline.contrasts import Contrast
 from pipeline.controls import ARMS, ControlsConfig, controls_to_deltas, first_of_each, shares, train_control
 from pipeline.errors import InputError
 from pipeline.files import read_json
 from pipeline.images import LabelledImages, join, load_arrays, save_arrays
 from pipeline.stages import compare, train_controls
 from pipeline.stages.stage import write_json
+from pipeline.verdict import CompareConfig
 
 MODELS = ("knn", "svm", "forest")
 CONFIG = ControlsConfig(MODELS, trees=30)

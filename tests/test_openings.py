@@ -55,11 +55,16 @@ def write_params(seed: int, **data: Any) -> dict[str, Any]:
     return params
 
 
-def write_results(accuracy: float, delta: float = 0.5) -> None:
-    Path("results").mkdir(exist_ok=True)
-    Path("results/accuracies.csv").write_text(f"budget,arm,replicate,accuracy\n50,real,0,{accuracy}\n")
+def write_table(folder: str, *accuracies: float) -> None:
+    rows = [f"50,real,{replicate},{accuracy}\n" for replicate, accuracy in enumerate(accuracies)]
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    Path(folder, "accuracies.csv").write_text("".join(["budget,arm,replicate,accuracy\n", *rows]))
+
+
+def write_results(*accuracies: float, delta: float = 0.5, folder: str = "results") -> None:
+    write_table(folder, *accuracies)
     primary = {"budget": 50, "arm": "real+gan", "reference": "real", "replicates": 6, "delta": delta}
-    Path("results/metrics.json").write_text(json.dumps({"primary": {**primary, "ci_low": None, "ci_high": None}}))
+    Path(folder, "metrics.json").write_text(json.dumps({"primary": {**primary, "ci_low": None, "ci_high": None}}))
 
 
 def write_lock(params: dict[str, Any]) -> None:
@@ -182,6 +187,99 @@ def test_results_without_params_or_metrics_are_openings_too(repository: Path) ->
     commit(1)
     (row,) = counted().to_dict("records")
     assert (row["data"], row["part"]) == ("unknown", "all")
+
+
+def test_a_table_of_docs_counts_where_no_results_were_committed(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_params(1)
+    write_results(95.0)
+    commit(1)
+    write_table("docs/deep/down", 96.0)  # of another study than that of results/ and params.yaml
+    alone = commit(2)
+    write_table("docs/deep/down", 95.0)
+    commit(3)
+    git("checkout", "-q", "-b", "side", alone)
+    write_table("docs", 97.0)
+    aside = commit(4)
+    git("checkout", "-q", "main")
+    git("merge", "-q", "-s", "ours", "-m", "x", "side")  # its tree has nothing of the branch
+    git("branch", "-q", "-D", "side")
+
+    rows = counted()
+    assert list(rows["commit"]) == [full[:12] for full in (git("rev-list", "--max-parents=0", "HEAD"), alone, aside)]
+    assert list(rows["data"]) == ["mnist", "unknown", "unknown"]
+    told = rows.columns.difference(["predictions", "commit", "date", "data"])
+    assert rows.loc[1:, told].isna().all(axis=None)
+    assert list(rows["date"]) == [f"2026-01-{day:02d} 08:00" for day in (1, 2, 4)]
+    assert "those of unknown count for every test set until docs/openings.csv says" in capsys.readouterr().out
+    reuse = count(rows, DATA, rows["predictions"][0])
+    assert (reuse.times, reuse.trials, reuse.known) == (3, 0, True)
+
+    rows.loc[2, ["data", "part"]] = ["mnist", "development"]  # by hand
+    rows.to_csv(LEDGER, index=False)
+    by_hand = counted()
+    assert list(by_hand["data"]) == ["mnist", "unknown", "mnist"]
+    assert (count(by_hand, DATA, "").times, count(by_hand, DATA, "").trials) == (3, 1)
+
+
+def test_a_copy_of_results_is_no_opening_of_its_own(repository: Path) -> None:
+    write_params(1)
+    write_table("docs/first", 95.0, 96.0)  # before its study's own commit is merged
+    commit(1)
+    write_results(95.0, 96.0)
+    commit(2)
+    write_params(2)
+    write_results(97.0, 98.0)
+    shutil.copytree("results", "docs/second")
+    write_table("docs/part", 97.0)
+    commit(3)
+    first, second = (Path(name, "accuracies.csv").read_text() for name in ("docs/first", "docs/second"))
+    joined = first + second.partition("\n")[2]
+    Path("docs/part/accuracies.csv").write_text(joined)
+    commit(4)
+    assert list(counted()["seed"]) == ["1", "2"]
+
+    Path("docs/part/accuracies.csv").write_text(joined + "50,real,2,99.0\n")  # and a run that nobody kept
+    commit(5)
+    assert list(counted()["date"]) == [f"2026-01-{day:02d} 08:00" for day in (2, 3, 5)]
+
+
+def test_a_copy_is_described_by_what_lies_beside_it(repository: Path) -> None:
+    write_params(1)
+    write_results(95.0)
+    commit(1)
+    write_params(2, shift="usps")
+    Path("docs/usps").mkdir(parents=True)
+    Path("params.yaml").rename("docs/usps/params.yaml")
+    write_results(90.0, delta=2.5, folder="docs/usps")
+    write_params(3)
+    commit(2)
+    # results that Git does not have, but a copy of them, and the lock
+    write_results(91.0, folder="docs/lock")
+    shutil.copy("docs/lock/accuracies.csv", "results")
+    write_lock(write_params(4, part="development"))
+    shutil.rmtree("results")
+    write_params(5)
+    commit(3)
+    rows = counted()
+    assert list(rows["data"]) == ["mnist", "usps", "mnist"]
+    assert list(rows["part"]) == ["all", "all", "development"]
+    assert list(rows["seed"]) == ["1", "2", "4"]
+    assert list(rows["delta"]) == [0.5, 2.5, 0.5]
+
+
+def test_a_project_in_a_folder_of_its_repository_is_counted(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (repository / "ours").mkdir()
+    monkeypatch.chdir(repository / "ours")
+    write_params(1)
+    write_results(95.0)
+    write_table("docs/überblick", 96.0)
+    write_table("../docs", 97.0)  # another project's
+    Path("docs/link").mkdir()
+    Path("docs/link/accuracies.csv").symlink_to("../../results/accuracies.csv")
+    commit(1)
+    assert list(counted()["data"]) == ["mnist", "unknown"]
 
 
 def test_a_damaged_ledger_is_one_line(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.share_noise import distances_to_shares, images_to_table
 from pipeline.images import LabelledImages
-from pipeline.report.words import share_noise
+from pipeline.report.copying import share_noise
 
 RAW = Path(__file__).parents[1] / "datasets/MNIST/raw"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import bz2
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,23 +19,6 @@ from pipeline.stages.prepare import prepare
 from pipeline.stages.stage import Stage, read_params
 
 CONFIG = DataConfig("mnist", "all", "none", "datasets", 28, "auto", 0.2, 1)
-
-
-@pytest.fixture
-def usps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with made-up files in USPS's format, 30 training and 20 test digits, which torchvision takes for it."""
-    from torchvision.datasets import USPS
-
-    (tmp_path / "USPS").mkdir()
-    listed = {}
-    for part, name, count in (("train", "usps.bz2", 30), ("test", "usps.t.bz2", 20)):
-        values = np.random.default_rng(count).uniform(-1, 1, (count, 256)).round(3)
-        lines = [f"{k % 10 + 1} " + " ".join(f"{i}:{v}" for i, v in enumerate(row, 1)) for k, row in enumerate(values)]
-        path = tmp_path / "USPS" / name
-        path.write_bytes(bz2.compress("\n".join(lines).encode()))
-        listed[part] = ["http://absent/", name, hashlib.md5(path.read_bytes()).hexdigest()]
-    monkeypatch.setattr(USPS, "split_list", listed)
-    return tmp_path
 
 
 def test_no_shift_is_the_same_images(digits: LabelledImages) -> None:

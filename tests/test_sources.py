@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import hashlib
 import os
@@ -118,13 +117,20 @@ def test_mnist_is_whole_and_has_no_duplicates(mnist: Source) -> None:
     assert mnist.dropped == Dropped(0, 0, 0, 0)
 
 
-def test_mnist_is_what_torchvision_reads(mnist: Source, tmp_path: Path) -> None:
-    from torchvision.datasets import MNIST
-
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """A folder of links to MNIST's files, where torchvision looks for them below `tmp_path`."""
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for name in FILES:
         os.symlink(DATASETS / "MNIST" / "raw" / name, raw / name)
+    return raw
+
+
+@pytest.mark.usefixtures("raw")
+def test_mnist_is_what_torchvision_reads(mnist: Source, tmp_path: Path) -> None:
+    from torchvision.datasets import MNIST
+
     for part, train in ((mnist.train, True), (mnist.test, False)):
         official = MNIST(tmp_path, train=train, download=True)
         assert np.array_equal(official.data.numpy(), part.pixels[:, 0])
@@ -136,11 +142,7 @@ def test_reading_mnist_leaves_nothing_unpacked(mnist: Source) -> None:
 
 
 @pytest.mark.parametrize("damaged", FILES)
-def test_a_missing_mnist_file_is_named_and_not_fetched(damaged: str, tmp_path: Path) -> None:
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for name in FILES:
-        os.symlink(DATASETS / "MNIST" / "raw" / name, raw / name)
+def test_a_missing_mnist_file_is_named_and_not_fetched(damaged: str, raw: Path, tmp_path: Path) -> None:
     (raw / damaged).unlink()
     assert message("mnist", tmp_path) == (
         f"{raw / damaged}: no such file; restore it with git, or put the official file there"
@@ -297,23 +299,14 @@ def test_emnist_digits_stand_upright(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [path.name for path in folder.iterdir()] == ["gzip.zip"]
 
 
-def test_usps_is_resized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_usps_is_resized(usps: Path) -> None:
     from torchvision.datasets import USPS
 
-    (tmp_path / "USPS").mkdir()
-    listed = {}
-    for part, name, seed in (("train", "usps.bz2", 0), ("test", "usps.t.bz2", 1)):
-        values = np.random.default_rng(seed).uniform(-1, 1, (10, 256)).round(3)
-        lines = [f"{k + 1} " + " ".join(f"{i}:{v}" for i, v in enumerate(row, 1)) for k, row in enumerate(values)]
-        path = tmp_path / "USPS" / name
-        path.write_bytes(bz2.compress("\n".join(lines).encode()))
-        listed[part] = ["http://absent/", name, hashlib.md5(path.read_bytes()).hexdigest()]
-    monkeypatch.setattr(USPS, "split_list", listed)
-    made = read(config("usps", tmp_path))
+    made = read(config("usps", usps))
     assert made.train.shape == (1, 28, 28)
-    assert made.train.labels.tolist() == list(range(10))
-    native = USPS(tmp_path / "USPS", train=False).data
-    assert np.array_equal(read(config("usps", tmp_path, image_size=16)).test.pixels[:, 0], native)
+    assert made.train.labels.tolist() == 3 * list(range(10))
+    native = USPS(usps / "USPS", train=False).data
+    assert np.array_equal(read(config("usps", usps, image_size=16)).test.pixels[:, 0], native)
 
 
 # Duplicates and the split

@@ -12,8 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +19,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw
 from ruamel.yaml import YAML
+from waiting import wait_for
 
 ROOT = Path(__file__).parent.parent
 TINY = {
@@ -345,12 +344,6 @@ def test_an_interrupt_ends_in_one_line(copy: Path) -> None:
     assert process.returncode == 130
     assert "train_gan@10: interrupted" in output
     assert "Traceback" not in output
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
 
 
 def test_a_folder_of_colour_images_goes_all_the_way(sources: Path, tmp_path: Path) -> None:

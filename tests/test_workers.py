@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import psutil
 import pytest
 from small_study import BUDGET, ROOT, Study
 from toy_images import bright_corners
+from waiting import wait_for
 
 from pipeline.stages import split, train_baseline, train_gan, train_teacher
 
@@ -125,13 +125,6 @@ def training(study: Study) -> tuple[subprocess.Popen[str], list[psutil.Process],
 
     wait_for(lambda: len(workers()) == 2, 60)
     return process, stage.children(recursive=True), workers()
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 def assert_ended(processes: list[psutil.Process]) -> None:

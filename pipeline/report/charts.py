@@ -11,10 +11,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from pipeline.comparison import Contrast
+from pipeline.contrasts import Contrast
 from pipeline.report.study import Budget, Study
+from pipeline.report.text import between, number, signed, typeset
 from pipeline.report.theme import ARM_COLOURS, INK, MARKS, PALE, Picture, draw, logarithmic
-from pipeline.report.words import between, number, signed, typeset
 
 Span = tuple[float, float]
 

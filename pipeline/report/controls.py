@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.controls import NAMES
 from pipeline.report.study import Study
 from pipeline.report.tables import deltas_to_text
-from pipeline.report.words import between, listed, signed
+from pipeline.report.text import between, listed, signed
 
 QUESTIONS = {
     ("real+gan", "real"): "GAN images added to real images",

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from pipeline.images import LabelledImages
 from pipeline.report.study import Budget, Study
+from pipeline.report.text import elided, number
 from pipeline.report.theme import INK, REAL, SYNTHETIC, Picture, draw
-from pipeline.report.words import elided, number
 
 BINS = 32  # of brightness 0 to 255
 CHUNK = 4096  # images counted at a time

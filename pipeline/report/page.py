@@ -11,8 +11,9 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from pipeline.comparison import Contrast, arms_to_fair
-from pipeline.report import charts, controls, curves, dataset, effort, pictures, predictors, tables, words, worth
+from pipeline.contrasts import Contrast, arms_to_fair
+from pipeline.report import charts, controls, curves, dataset, effort, pictures, predictors, tables, text, words, worth
+from pipeline.report.copying import copying
 from pipeline.report.rates import rate_check
 from pipeline.report.study import Budget, Study, load_study
 from pipeline.report.summary import study_to_summary
@@ -44,12 +45,12 @@ def study_to_page(study: Study) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "number": words.number,
-        "signed": lambda value, decimals=2: words.typeset(words.signed(value, decimals)),
-        "typeset": words.typeset,
-        "breaking": lambda text: Markup("+<wbr>").join(str(text).split("+")),
-        "duration": words.duration,
-        "elided": words.elided,
+        "number": text.number,
+        "signed": lambda value, decimals=2: text.typeset(text.signed(value, decimals)),
+        "typeset": text.typeset,
+        "breaking": lambda cell: Markup("+<wbr>").join(str(cell).split("+")),
+        "duration": text.duration,
+        "elided": text.elided,
     }
     primary = study.metrics["primary"]
     several, marked = len(study.budgets) > 1, words.information(study)
@@ -196,7 +197,7 @@ def _rates(study: Study, budget: Budget) -> dict[str, Any] | None:
 
 def _budget(study: Study, budget: Budget) -> dict[str, Any]:
     """What the page shows of one budget."""
-    copying, sentences = words.copying(budget)
+    answer, sentences = copying(budget)
     primary: Contrast = study.compare.primary
     return {
         "size": budget.size,
@@ -221,7 +222,7 @@ def _budget(study: Study, budget: Budget) -> dict[str, Any]:
                 strict=True,
             )
         ),
-        "copying": copying,
+        "copying": answer,
         "copying_sentences": sentences,
         "suspects": _suspects(budget),
         "agreement": tables.agreement_to_heat(study, budget),

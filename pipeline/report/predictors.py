@@ -13,8 +13,8 @@ from pipeline.comparison import holm
 from pipeline.report.correlation import rank_correlation, smallest_telling
 from pipeline.report.curves import Panel
 from pipeline.report.study import Study
+from pipeline.report.text import listed, number, signed
 from pipeline.report.theme import ARM_COLOURS, INK, draw
-from pipeline.report.words import listed, number, signed
 from pipeline.seeds import derive
 
 WIDTH, HEIGHT = 2.7, 2.0  # inches of a panel

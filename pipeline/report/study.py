@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.comparison import CompareConfig
 from pipeline.config import from_mapping
 from pipeline.files import read_json, reading
 from pipeline.images import LabelledImages, load, load_arrays
 from pipeline.ledger import ACCURACIES, LEDGER, Reuse, accuracies_to_key, count, read_ledger
 from pipeline.report.rates import RATES
+from pipeline.verdict import CompareConfig
 
 STAGES = ("prepare", "train_oracle", "compare")
 BUDGET_STAGES = (

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from pipeline.report import controls, worth
+from pipeline.report.copying import copying
 from pipeline.report.study import Budget, Study
 from pipeline.report.tables import accuracies_to_text, deltas_to_text, text_to_markdown
-from pipeline.report.words import (
-    copying,
-    each_class_of,
-    headline,
-    information,
-    number,
-    shift,
-    spread_out,
-    unfair,
-    warnings,
-)
+from pipeline.report.text import number, spread_out
+from pipeline.report.words import each_class_of, headline, information, shift, unfair, warnings
 
 
 def study_to_summary(study: Study) -> str:

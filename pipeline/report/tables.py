@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.ledger import Reuse
 from pipeline.report.rates import RateCheck
 from pipeline.report.study import Budget, Study
-from pipeline.report.words import between, number, plus_minus, signed, spread_out
+from pipeline.report.text import between, number, plus_minus, signed, spread_out
 
 HEADERS = ["images a class", "arm", "against", "delta, points", "interval", "verdict", "better in", "p", "accuracy, %"]
 

@@ -13,8 +13,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from pipeline.report.charts import budget_axis
 from pipeline.report.study import Study
+from pipeline.report.text import number, signed
 from pipeline.report.theme import ARM_COLOURS, INK, Picture, draw
-from pipeline.report.words import number, signed
 
 ARMS = ("real+gan", "real+classical", "real+gan+classical")  # of the sentences and charts; the table has all
 TICKS = (10, 20, 50, 70, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9)  # percent right

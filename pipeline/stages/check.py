@@ -15,7 +15,6 @@ from typing import Any
 
 from pipeline.classifier.arms import ARMS, GAN_ARMS, ArmsConfig, VariantsConfig, with_variants
 from pipeline.classifier.training import ClassifierConfig
-from pipeline.comparison import CompareConfig
 from pipeline.compute import ComputeConfig, resolve_device
 from pipeline.config import from_mapping, require
 from pipeline.controls import ControlsConfig
@@ -27,6 +26,7 @@ from pipeline.sources import DataConfig
 from pipeline.stages.generate import GenerateConfig
 from pipeline.stages.stage import Stage, read_params, run, whole_folder
 from pipeline.subsets import SplitConfig
+from pipeline.verdict import CompareConfig
 
 
 @dataclass(frozen=True)

@@ -10,23 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.comparison import (
-    CompareConfig,
     Predictions,
-    arms_to_fair,
     deltas_to_metrics,
     predictions_to_accuracies,
     predictions_to_deltas,
     predictions_to_mcnemar,
     predictions_to_recalls,
 )
+from pipeline.contrasts import arms_to_fair
 from pipeline.controls import controls_to_deltas
 from pipeline.errors import InputError
 from pipeline.files import read_json
-from pipeline.groups import predictions_to_groups
+from pipeline.groups import predictions_to_groups, uneven_budgets
 from pipeline.images import load_arrays
 from pipeline.stages.controls import gather_controls
 from pipeline.stages.evidence import gather
 from pipeline.stages.stage import Stage, run, write_csv, write_json
+from pipeline.verdict import CompareConfig
 from pipeline.worth import predictions_to_worth
 
 RESULTS = Path("results")
@@ -72,19 +72,17 @@ def write_results(
         by_budget[budget] = {arm: predictions.astype(int) for arm, predictions in arms.items()}
     classes = read_json(Path("artifacts/data/summary.json"))["classes"]
     study = Predictions(by_budget, labels, classes, of, fair)
-    # Real images of each class that a replicate is given, (K,).
-    counts = {budget: np.array(list(split["per_class"].values())) for budget, split in splits.items()}
+    per_class = {budget: split["per_class"] for budget, split in splits.items()}
     oracle = load_arrays(Path("artifacts/oracle/predictions.npz"))["predictions"].astype(int)
     deltas = predictions_to_deltas(study, config)
     write_csv(folder / "deltas.csv", deltas)
     write_csv(folder / "accuracies.csv", predictions_to_accuracies(study))
     write_csv(folder / "recalls.csv", predictions_to_recalls(study))
     write_csv(folder / "mcnemar.csv", predictions_to_mcnemar(study, config))
-    write_csv(folder / "groups.csv", predictions_to_groups(study, counts, config.confidence))
+    write_csv(folder / "groups.csv", predictions_to_groups(study, per_class, config.confidence))
     write_csv(folder / "controls.csv", controls_to_deltas(controls, labels, classes, config))
     write_csv(folder / "worth.csv", predictions_to_worth(study, config.confidence))
-    uneven = [budget for budget, sizes in counts.items() if sizes.min() < sizes.max()]
-    metrics = deltas_to_metrics(study, deltas, config, oracle, uneven)
+    metrics = deltas_to_metrics(study, deltas, config, oracle, uneven_budgets(per_class))
     write_json(folder / "metrics.json", metrics)
     return metrics
 

@@ -1,11 +1,20 @@
 """The charts of the data against counts worked by hand."""
 
 import base64
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from made_study import (
+    digits,
+)
+from rendered import Page, section
 
 from pipeline.images import LabelledImages
 from pipeline.report import dataset
+from pipeline.report.dataset import class_counts
+from pipeline.report.study import load_study
 from pipeline.report.theme import Picture
 
 
@@ -52,3 +61,22 @@ def test_colour_has_a_line_a_channel() -> None:
     assert all(f"{name}, {kind}" in drawn for name in dataset.CHANNELS for kind in ("training", "GAN"))
     grey = LabelledImages(colour.pixels[:, :1], labels, ("a",))
     assert "red" not in svg(dataset.brightness_chart(grey, grey))
+
+
+def test_the_data_section(html: str) -> None:
+    page, train = Page(section(html, "data")), digits(1500)
+    assert "1,500 training images 800 test images 10 classes 28 × 28 grey pixels 3 duplicates dropped" in page.text
+    assert "1 within the training images, 0 within the test images, 2 training images that are test images" in page.text
+    counts, alts = np.bincount(train.labels), page.values("alt")
+    assert f"training images {counts.min()} to {counts.max()}; test images 80 to 80; one subset 5 to 5." in alts[0]
+    black = 100 * (train.pixels < 8).mean()
+    assert f"the darkest of 32 bins holds {black:.0f} % in training images" in alts[1]
+    assert [alt.split(":")[0] for alt in alts[2:]] == [f"Class {name}" for name in range(10)]
+
+
+def test_test_images_are_counted_only_if_prepare_did(study: tuple[Path, dict[str, Any]]) -> None:
+    loaded = load_study(study[0], [5], study[1])
+    older = replace(loaded, data={key: value for key, value in loaded.data.items() if key != "test_per_class"})
+    names = ["training images", "test images", "one subset"]
+    assert list(class_counts(loaded, loaded.budgets[0])) == names
+    assert list(class_counts(older, loaded.budgets[0])) == names[::2]

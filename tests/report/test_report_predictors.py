@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from made_study import make_study
+from rendered import Page, render, section
 from scipy import stats
-from test_report import Page, make_study, render, section
 
 from benchmarks import predictors as published
 from benchmarks.predictors import folders_to_runs

@@ -1,0 +1,86 @@
+"""Which arm is held against which: the primary contrast, all others that are reported, and what is a fair reference."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.config import require
+from pipeline.errors import InputError
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """`arm` minus `reference` at one budget (real images a class)."""
+
+    budget: int
+    arm: str
+    reference: str
+
+    def __post_init__(self) -> None:
+        require(self.budget > 0, f"budget: must be above 0, got {self.budget}")
+        require(self.arm != self.reference, f"reference: must differ from the arm, got {self.reference} twice")
+
+
+def arms_that_know(made: Mapping[str, Mapping[str, Any]], unlabelled: int) -> list[str]:
+    """Those of `made` (what arms.json holds, by name) that know a replicate's unlabelled images: by themselves, with
+    pseudo-labels, or through the GAN, which saw them. unlabelled: how many there are.
+    """
+    return [name for name, arm in made.items() if unlabelled and (arm["pseudo"] or arm["synthetic"] == "gan")]
+
+
+def arms_to_fair(made: Mapping[str, Mapping[str, Any]], unlabelled: int) -> dict[str, str]:
+    """Arm -> the real images with pseudo-labels, distorted or not as it has them: a reference that knows as much, for
+    each arm that knows the unlabelled images and has synthetic ones. Arguments as of `arms_that_know`.
+    """
+    known = arms_that_know(made, unlabelled)
+    plain: dict[bool, str] = {}
+    for name in known:
+        if made[name]["synthetic"] is None:
+            plain.setdefault(made[name]["classical"], name)
+    synthetic = [name for name in known if made[name]["synthetic"] is not None]
+    return {name: plain[made[name]["classical"]] for name in synthetic if made[name]["classical"] in plain}
+
+
+def contrasts(
+    arms: Sequence[str], of: Mapping[str, str] | None = None, fair: Mapping[str, str] | None = None
+) -> list[tuple[str, str]]:
+    """The (arm, reference) pairs to report among `arms`; of two that mirror each other, the first only.
+
+    of: the arm that a variant varies. A variant is held against that one, and against the real images as it has them,
+    distorted or not, so that many variants do not cost every other contrast its power. fair: the arm that knows the
+    same unlabelled images as another, against which this one is held as well.
+    """
+    of = of or {}
+    pairs = [(arm, reference) for reference in ("real", "real+classical") for arm in arms if arm not in of]
+    # Synthetic images without a GAN: what the GAN must beat to have earned its place.
+    pairs += [("real+gan", "real+copies"), ("real+gan", "real+interpolated")]
+    pairs += [(arm, base) for arm, base in of.items()]
+    pairs += [(arm, "real+classical" if "classical" in base.split("+") else "real") for arm, base in of.items()]
+    pairs += list((fair or {}).items())
+    present = [pair for pair in dict.fromkeys(pairs) if len(set(pair)) == 2 and set(pair) <= set(arms)]
+    return [pair for i, pair in enumerate(present) if pair[::-1] not in present[:i]]
+
+
+def budgets_to_contrasts(
+    by_budget: Mapping[int, Collection[str]],
+    primary: Contrast,
+    of: Mapping[str, str] | None = None,
+    fair: Mapping[str, str] | None = None,
+) -> list[Contrast]:
+    """Of each row of a study's tables, smallest budget first, the primary contrast always among them.
+
+    by_budget: budget -> its arms. of, fair: as of `contrasts`. Raises InputError if the study lacks the primary's arms.
+    """
+    declared = (primary.arm, primary.reference)
+    for arm in declared:
+        if arm not in by_budget.get(primary.budget, ()):
+            raise InputError(f"compare.primary: the study has no arm {arm} at budget {primary.budget}")
+    rows = []
+    for budget in sorted(by_budget):
+        pairs = contrasts(list(by_budget[budget]), of, fair)
+        if budget == primary.budget and declared not in pairs:
+            pairs = [declared] + [pair for pair in pairs if pair != declared[::-1]]
+        rows += [Contrast(budget, arm, reference) for arm, reference in pairs]
+    return rows

@@ -1,0 +1,78 @@
+"""Equal effort: steps, images, seconds, and the check of the learning rate."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from made_study import SKILLS
+from rendered import Page, section
+
+from pipeline.report.effort import budget_to_efforts, is_equal
+from pipeline.report.page import study_to_page
+from pipeline.report.rates import RATE, params_to_settings
+from pipeline.report.study import load_study
+from pipeline.report.words import warnings
+
+
+def test_every_arm_had_the_same_effort(html: str) -> None:
+    shown = section(html, "effort").split("<h3")[0]
+    rows = [Page(row).text.strip() for row in re.findall("<tr.*?</tr>", shown, re.DOTALL)][1:]
+    by_arm = dict(zip(SKILLS, rows, strict=True))
+    assert all(row.startswith(f"{arm} ") and " 25,600 400 " in row for arm, row in by_arm.items())  # 400 x 64
+    assert "Bars of one length" in shown and shown.count("width: 100.0%") == len(SKILLS)
+    assert by_arm["real+classical"].endswith("64 real, distorted afresh 0.01 4.0")  # seconds: 400 steps of 10 ms
+    assert by_arm["real+gan"].endswith("32 real + 32 synthetic 0.01 8.0")
+    assert by_arm["gan"].endswith("64 synthetic 0.01 8.0")
+    assert "1,000 steps, 10.0 s a replicate, which the other arms do without" in Page(shown).text
+
+
+def test_unequal_effort_is_said(study: tuple[Path, dict[str, Any]]) -> None:
+    loaded = load_study(study[0], [5], study[1])
+    history, record = loaded.budgets[0].classifier_history, {"milliseconds_per_step_by_arm": {"gan": 30.0}}
+    short = replace(loaded.budgets[0], classifier_history=history[(history["arm"] != "gan") | (history["step"] <= 200)])
+    runs = [(name, run | record if name == "train_augmented@5" else run) for name, run in loaded.runs]
+    unequal = replace(loaded, budgets=[short], runs=runs)
+    assert warnings(loaded) == [] and is_equal(budget_to_efforts(loaded, loaded.budgets[0]))
+    (warning,) = warnings(unequal)
+    assert "the arms were not trained for equally many steps: real 400, " in warning and "and gan 200." in warning
+    efforts = {effort.arm: effort for effort in budget_to_efforts(unequal, short)}
+    assert (efforts["gan"].steps, efforts["gan"].seen, efforts["gan"].seconds) == (200, 12_800, 6.0)  # its own 30 ms
+    assert efforts["real+gan"].seconds == 8.0 and efforts["real+gan"].shared  # its stage's mean
+    assert not efforts["gan"].shared
+
+
+def test_the_learning_rate_check_is_shown_or_its_lack(study: tuple[Path, dict[str, Any]], html: str) -> None:
+    assert "Not checked: python -m benchmarks.development rates" in Page(section(html, "effort")).text  # no file here
+    loaded = load_study(study[0], [5], study[1])
+    settings = {key: value for key, value in params_to_settings(study[1]).items() if key != RATE}
+    rows = [
+        {
+            "budget": 5,
+            "seed": 1,
+            **settings,
+            "arm": arm,
+            "replicate": replicate,
+            "accuracy": accuracy + replicate,
+            RATE: rate,
+        }
+        for arm, accuracies in {"real": (90, 92), "real+gan": (94, 93)}.items()
+        for replicate in range(4)
+        for rate, accuracy in zip((0.01, 0.02), accuracies, strict=True)
+    ]
+    checked = replace(loaded, rates=pd.DataFrame(rows))
+    shown = Page(section(study_to_page(checked), "effort")).text
+    assert "on 4 subsets of the development part" in shown
+    assert "real 91.50 93.50 0.02 2.00 ± 0.00" in shown and "real+gan 95.50 94.50 0.01 –" in shown
+    assert (
+        "real+gan over real: +4.00\u00a0points there with the shared rate, +2.00 with each arm at its own best" in shown
+    )
+    assert "a change of −2.00 ± 0.00" in shown
+    other = replace(checked, params=study[1] | {"gan": {"recipe": "dcgan", "steps": 7}})
+    shown = Page(section(study_to_page(other), "effort")).text
+    assert (
+        "does not cover these settings: it was measured with gan.recipe relativistic (here dcgan) and gan.steps "
+        in shown
+    )
+    assert "93.50" not in shown

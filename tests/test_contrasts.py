@@ -1,0 +1,62 @@
+"""What is held against what, and which reference is fair to an arm that knows unlabelled images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline.contrasts import Contrast, arms_that_know, arms_to_fair, budgets_to_contrasts, contrasts
+from pipeline.errors import InputError
+
+ARMS = ("real", "real+classical", "real+gan", "real+gan+classical", "gan", "real+copies", "real+interpolated")
+
+
+def test_contrasts_of_the_seven_arms() -> None:
+    pairs = contrasts(ARMS)
+    assert len(pairs) == len({frozenset(pair) for pair in pairs}) == 6 + 5 + 2
+    assert pairs[0] == ("real+classical", "real")
+    assert pairs[-2:] == [("real+gan", "real+copies"), ("real+gan", "real+interpolated")]
+    assert contrasts(["real", "mine"]) == [("mine", "real")]
+
+
+def made_of(name: str, pseudo: bool = False) -> dict[str, Any]:
+    """An arm, as arms.json has it, by a name that says what it is made of."""
+    parts = name.split("+")
+    synthetic = next((kind for kind in ("gan", "copies", "interpolated") if kind in parts), None)
+    return {"synthetic": synthetic, "classical": "classical" in parts, "pseudo": pseudo}
+
+
+PSEUDO = ("real+pseudo", "real+pseudo+classical", "real+pseudo+gan", "real+pseudo+gan+classical")
+FAIR = {
+    "real+gan": "real+pseudo",
+    "real+pseudo+gan": "real+pseudo",
+    "gan": "real+pseudo",
+    "real+gan+classical": "real+pseudo+classical",
+    "real+pseudo+gan+classical": "real+pseudo+classical",
+}
+
+
+def test_what_knows_unlabelled_images_is_held_against_pseudo_labels_too() -> None:
+    made = {name: made_of(name) for name in ARMS} | {name: made_of(name, pseudo=True) for name in PSEUDO}
+    informed = {"real+gan", "real+gan+classical", "gan", *PSEUDO}
+    assert set(arms_that_know(made, 200)) == informed
+    assert arms_to_fair(made, 200) == FAIR
+    assert arms_that_know(made, 0) == [] and arms_to_fair(made, 0) == {}
+    assert arms_to_fair({name: made_of(name) for name in ARMS}, 200) == {}  # nothing to hold it against
+    of = {name: name.replace("pseudo+", "").replace("+pseudo", "") for name in PSEUDO}
+    plain, both = contrasts(list(made), of), contrasts(list(made), of, FAIR)
+    assert both == plain + list(FAIR.items()) and len(set(both)) == len(both)
+    assert contrasts(ARMS, {}, {}) == contrasts(ARMS)
+
+
+def test_the_rows_of_a_study_are_those_of_each_budget_and_the_primary_one() -> None:
+    by_budget = {50: ARMS, 10: ("real", "gan")}
+    usual = [Contrast(50, *pair) for pair in contrasts(ARMS)]
+    assert budgets_to_contrasts(by_budget, Contrast(50, "gan", "real")) == [Contrast(10, "gan", "real"), *usual]
+    unusual, mirrored = Contrast(50, "gan", "real+gan"), Contrast(50, "real", "gan")
+    assert budgets_to_contrasts(by_budget, unusual)[1:] == [unusual, *usual]
+    others = [contrast for contrast in usual if contrast != Contrast(50, "gan", "real")]
+    assert budgets_to_contrasts(by_budget, mirrored)[1:] == [mirrored, *others]
+    with pytest.raises(InputError, match=r"compare\.primary: the study has no arm real\+gan at budget 10"):
+        budgets_to_contrasts(by_budget, Contrast(10, "real+gan", "real"))
