@@ -136,14 +136,15 @@ def make_study(
                 for step in range(5, STEPS["classifier"] + 1, 5)
             ]
             make_history(artifacts / f"{part}/{budget}/history.csv", ["arm", "replicate", "step", "loss"], rows)
-            made = {arm.name: asdict(arm) | {"batch": batch_of(arm)} for arm in ARMS if arm.name in arms}
+            made = {arm.name: asdict(arm) | {"phases": phases_of(arm)} for arm in ARMS if arm.name in arms}
             write_json(artifacts / f"{part}/{budget}/arms.json", made)
     return params
 
 
-def batch_of(arm: Arm) -> dict[str, int]:
-    """Images of a batch of 64 by kind."""
-    return {"real": 32, "synthetic": 32} if arm.real and arm.synthetic else {"real" if arm.real else "synthetic": 64}
+def phases_of(arm: Arm) -> list[dict[str, Any]]:
+    """Batches of 64, by origin."""
+    batch = {"real": 32, arm.synthetic: 32} if arm.real and arm.synthetic else {arm.synthetic or "real": 64}
+    return [{"steps": STEPS["classifier"], "batch": batch}]
 
 
 def make_results(root: Path, params: dict[str, Any], classes: list[str], tests: int, rng: np.random.Generator) -> None:
@@ -612,6 +613,24 @@ def test_unequal_effort_is_said(study: tuple[Path, dict[str, Any]]) -> None:
     assert not efforts["gan"].shared
 
 
+def test_phases_are_told_one_after_another(study: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    root = shutil.copytree(study[0], tmp_path / "study")
+    path = root / "artifacts/augmented/5/arms.json"
+    arms = json.loads(path.read_text())
+    halves = [{"steps": 200, "batch": {"gan": 64}}, {"steps": 200, "batch": {"real": 64}}]
+    arms["real+gan"]["phases"] = halves
+    arms["real+gan+classical"]["phases"] = [{"steps": 400, "batch": {"real": 62.8, "gan": 1.2}}]  # rare classes filled
+    write_json(path, arms)
+    loaded = load_study(root, [5], study[1])
+    assert warnings(loaded) == [], "all saw as many images"
+    efforts = {effort.arm: effort for effort in budget_to_efforts(loaded, loaded.budgets[0])}
+    assert (efforts["real+gan"].real, efforts["real+gan"].synthetic) == (12_800, 12_800)
+    assert (efforts["real+gan+classical"].real, efforts["real+gan+classical"].synthetic) == (25_120, 480)
+    shown = Page(section(study_to_page(loaded), "effort")).text
+    assert "200 times 64 synthetic, then 200 times 64 real" in shown
+    assert "62.8 real + 1.2 synthetic, distorted afresh" in shown
+
+
 def test_the_learning_rate_check_is_shown_or_its_lack(study: tuple[Path, dict[str, Any]], html: str) -> None:
     assert "Not checked: python -m benchmarks.development rates" in Page(section(html, "effort")).text  # no file here
     loaded = load_study(study[0], [5], study[1])
@@ -941,7 +960,8 @@ def with_variants_of(root: Path, generated: Sequence[dict[str, Any]], shares: di
     for delta, variant in enumerate(to_variants({"generated": list(generated)}).generated):
         arm = variant.arm()
         synthetic = round(batch * (arm.share or shares["gan"]))
-        made[arm.name] = asdict(arm) | {"batch": {"real": batch - synthetic, "synthetic": synthetic}}
+        phase = {"steps": STEPS["classifier"], "batch": {"real": batch - synthetic, "gan": synthetic}}
+        made[arm.name] = asdict(arm) | {"phases": [phase]}
         for i, (own, change) in enumerate(zip(owns, ({"delta": float(delta)}, {}, {}), strict=True)):
             tables[i] = pd.concat([tables[i], own.assign(arm=arm.name, **change)])
     write_json(path, made)
