@@ -6,9 +6,9 @@
 The default GAN, and the classifier under classical augmentation, on the development part. stacked: R in one process.
 processes: R processes side by side on the device, as joblib's workers are, each with one training (captured on a GPU).
 They take turns with one alone, of as many steps as lie between two records of a study. Medians over the turns: "over
-plain" of the seconds of R over those of one in the plain loop, "over one" over those of one of their own kind, stacked
-and captured as they are, or a process. The first turn, in which graphs are captured, does not count. Memory is what
-torch holds on a GPU; each process has some hundred MB of CUDA's own besides.
+plain" of the seconds of R over those of one in the plain loop, "over one" over those of one as a study trains it there,
+captured if they are, but not stacked, or a process. The first turn, in which graphs are captured, does not count.
+Memory is what torch holds on a GPU; each process has some hundred MB of CUDA's own besides.
 """
 
 from __future__ import annotations
@@ -54,8 +54,10 @@ def gan_loops(
 ) -> Loops:
     def loops(count: int | None) -> Loop:
         gans = [new_gan(real.shape, len(real.classes), recipe, seed, device) for seed in range(count or 1)]
-        if count is None:
-            return gan_training.train(gans[0], real, recipe, turns * every, 0, every)
+        if count is None or count == 1:
+            return gan_training.train(
+                gans[0], real, recipe, turns * every, 0, every, capture=capture and count is not None
+            )
         return gan_training.train_many(
             gans, [real] * count, recipe, turns * every, range(count), every, capture=capture
         )
@@ -71,8 +73,8 @@ def classifier_loops(
 
     def loops(count: int | None) -> Loop:
         networks = [new_classifier(material, config, seed, device) for seed in range(count or 1)]
-        if count is None:
-            return classifier_training.train(networks[0], material, config, 0, every)
+        if count is None or count == 1:
+            return classifier_training.train(networks[0], material, config, 0, every, capture and count is not None)
         return classifier_training.train_many(networks, [material] * count, config, range(count), every, capture)
 
     return loops
@@ -88,7 +90,7 @@ def seconds_of(loop: Loop, device: torch.device) -> float:
 
 
 def measured(loops: Loops, count: int, turns: int, every: int, device: torch.device) -> dict[str, Any]:
-    """One row: `count` stacked, one in the plain loop, and one stacked, by turns."""
+    """One row: `count` stacked, one in the plain loop, and one captured if they are, by turns."""
     taking = [loops(None), loops(1), loops(count)]
     seconds = [[seconds_of(loop, device) for loop in taking] for _ in range(turns)][1:]
     plain, one, many = np.array(seconds).T
@@ -141,7 +143,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100, help="of a turn")
     parser.add_argument("--turns", type=int, default=6, help="the first does not count")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--capture", action="store_true", help="steps as CUDA graphs, of those that are stacked")
+    parser.add_argument("--capture", action="store_true", help="steps as CUDA graphs, but for the plain loop's")
     parser.add_argument("--csv", type=Path, help="write the table there, too")
     arguments = parser.parse_args()
     if arguments.turns < 2 or arguments.steps < 1 or min(arguments.replicates) < 1:

@@ -7,7 +7,7 @@ learning rates, losses and penalties are ours. Two things are not: the common lo
 and its RandomAffine has no elastic part, which spares it work that our classifier's loop does.
 
 On a GPU, unmeasured so far for want of one: all of them in a study's precision; ours as CUDA graphs, the common loop
-with pinned batches that are copied beside the step. Our classifier's weights come back from its graph at the end alone.
+with pinned batches that are copied beside the step.
 """
 
 from __future__ import annotations
@@ -37,9 +37,7 @@ from pipeline.seeds import derive
 from pipeline.transforms import Distortion
 
 Device = Literal["cpu", "cuda"]
-Pause = Callable[
-    [nn.Module | None], None
-]  # called every so many steps, with the network that is made, or None: not yet
+Pause = Callable[[nn.Module], None]  # called every so many steps, with the network that is made
 
 
 @dataclass(frozen=True)
@@ -110,24 +108,14 @@ def place(task: ClassifierTask | GanTask) -> torch.device:
 # it made: a classifier, or the averaged generator.
 def our_classifier(task: ClassifierTask, pause: Pause) -> nn.Module:
     network = task.network()
-    if task.device == "cpu":
-        for _ in classifier_training.train(network, task.material, task.config, task.seed, task.every):
-            pause(network)
-        return network
-    given = [network], [task.material], task.config, [task.seed], task.every
-    for (record,) in classifier_training.train_many(*given, capture=True):
-        pause(network if record["step"] == task.steps else None)
+    for _ in classifier_training.train(network, task.material, task.config, task.seed, task.every, capture=True):
+        pause(network)
     return network
 
 
 def our_gan(task: GanTask, pause: Pause) -> nn.Module:
     gan = task.networks()
-    if task.device == "cpu":
-        for _ in gan_training.train(gan, task.real, task.recipe, task.steps, task.seed, task.every):
-            pause(gan.average)
-        return gan.average
-    given = [gan], [task.real], task.recipe, task.steps, [task.seed], task.every
-    for _ in gan_training.train_many(*given, capture=True):
+    for _ in gan_training.train(gan, task.real, task.recipe, task.steps, task.seed, task.every, capture=True):
         pause(gan.average)
     return gan.average
 

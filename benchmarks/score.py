@@ -19,12 +19,21 @@ def accuracy(network: nn.Module, images: LabelledImages) -> float:
     return float((images_to_logits(network, pixels).argmax(1) == labels).float().mean())  # type: ignore[arg-type]
 
 
-def cas(generator: nn.Module, images: LabelledImages, config: ClassifierConfig, per_class: int, seed: int) -> float:
-    """Share of the real `images` that a classifier reads rightly which saw generated ones, `per_class`, alone."""
+def cas(
+    generator: nn.Module,
+    images: LabelledImages,
+    config: ClassifierConfig,
+    per_class: int,
+    seed: int,
+    bf16: bool = False,
+) -> float:
+    """Share of the real `images` that a classifier reads rightly which saw generated ones, `per_class`, alone. bf16: it
+    is trained so.
+    """
     device = next(generator.parameters()).device
     digits = class_balanced(generator, images.classes, per_class, derive(seed, "generate"))  # type: ignore[arg-type]
     material = Material(None, digits, None)
     classifier = new_classifier(material, config, derive(seed, "weights"), torch.device(device))
-    for _ in train(classifier, material, config, seed):
+    for _ in train(classifier, material, config, seed, bf16=bf16):
         pass
     return accuracy(classifier, images)

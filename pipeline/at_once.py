@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 
 class Many(NamedTuple):
-    """How jobs of `compute.run_replicates` are trained at once.
+    """How jobs of `compute.run_replicates` are trained otherwise than plainly: several at once, or as a GPU does it.
 
-    function: of jobs, device, reports (one a job) and capture; returns what the function of one job does, for each.
-    alike: of a job: jobs with the same may be trained at once, those with None one by one.
+    function: of jobs, device, reports (one a job), capture and bf16; returns what the function of one job does, for
+    each. alike: of a job: jobs with the same may be trained at once.
     """
 
     function: Callable[..., list[dict[str, Any]]]
@@ -18,7 +18,7 @@ class Many(NamedTuple):
 
 
 def jobs_to_groups(jobs: Sequence[Mapping[str, Any]], many: Many, at_once: int) -> list[list[int]]:
-    """Numbers of the jobs of each group, at most `at_once`; those that cannot be stacked come first, one by one.
+    """Numbers of the jobs of each group, at most `at_once`.
 
     Groups are made of all jobs, wherever they run. Of a group some of whose jobs are finished already, those that are
     missing are stacked, and so are rounded otherwise than the whole group would have been.
@@ -26,7 +26,6 @@ def jobs_to_groups(jobs: Sequence[Mapping[str, Any]], many: Many, at_once: int) 
     by_kind: dict[Hashable, list[int]] = {}
     for number, job in enumerate(jobs):
         by_kind.setdefault(many.alike(job), []).append(number)
-    alone = by_kind.pop(None, [])
-    return [[number] for number in alone] + [
+    return [
         numbers[first : first + at_once] for numbers in by_kind.values() for first in range(0, len(numbers), at_once)
     ]

@@ -1,9 +1,9 @@
 """A training step as a CUDA graph, launched as one where the processor would launch hundreds of small kernels.
 
 As torch's documentation has it ("CUDA semantics", CUDA Graphs): warm up on a side stream; capture there, with inputs at
-fixed places; replay. What the function must keep to: it draws no random number, so that no generator need be known to
-the graph; it copies nothing between the host and the device; what it carries from call to call it changes in place; and
-what it returns needs no gradient. **Unmeasured and untried: no GPU was at hand.**
+fixed places; replay. What the function must keep to: it draws no random number, which are among its inputs, so that no
+generator need be known to the graph; it copies nothing between the host and the device; what it carries from call to
+call it changes in place; and what it returns needs no gradient. **Unmeasured and untried: no GPU was at hand.**
 """
 
 from __future__ import annotations

@@ -49,13 +49,14 @@ class ComputeConfig:
     """Section `compute` of params.yaml.
 
     device, precision: part of what made a result, and so are at_once, the replicates that one process trains at once,
-    and capture, steps as CUDA graphs, because stacked weights are rounded otherwise. The others change none. workers:
+    because stacked weights are rounded otherwise, and on a GPU capture, steps as CUDA graphs. The others change none.
+    precision: auto is tf32 on a GPU, float32 on a CPU; bf16, of the networks while they are trained. workers:
     processes of this machine on a CPU, null for one a core. backend: this machine, or a cluster; address: of that, null
     for its usual environment variable.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "float32", "tf32"] = "auto"
+    precision: Literal["auto", "float32", "tf32", "bf16"] = "auto"
     at_once: int = 1
     capture: bool = False
     workers: int | None = None
@@ -68,7 +69,8 @@ class ComputeConfig:
 
 
 def resolve_device(config: ComputeConfig) -> torch.device:
-    """The device to train on, its precision set: tf32 on a GPU unless float32 is asked for, float32 on a CPU.
+    """The device to train on, its precision set: tf32 on a GPU unless float32 is asked for, float32 on a CPU; bf16 is
+    each training's own affair.
 
     `auto` is what this machine has, on a cluster too, so that moving a study there changes nothing. Raises InputError
     if a GPU is asked for and there is none; on a cluster its workers find out.
@@ -102,7 +104,7 @@ def describe(config: ComputeConfig, jobs: Sequence[Mapping[str, Any]], many: Man
 
 def _groups(jobs: Sequence[Mapping[str, Any]], many: Many | None, config: ComputeConfig) -> list[list[int]]:
     """Numbers of the jobs that one process trains together, or one after another."""
-    if many is None or not (config.at_once > 1 or config.capture):
+    if many is None or config.at_once == 1:
         return [[number] for number in range(len(jobs))]
     return jobs_to_groups(jobs, many, _at_once(config, len(jobs)))
 
@@ -128,20 +130,19 @@ def run_replicates(
     and returns named arrays, to which "seconds" is added (of a group its share), and "saw": the digests of the images
     that it was handed. steps: of all jobs together, for the progress shown under `label`. A finished job is kept on
     disk under a hash of its arguments, of the loaded code of this package, and of device and torch version, and is not
-    computed again, wherever it was computed. many: how jobs are trained at once, where `config` asks for that; their
-    results are the same within rounding, and are kept apart. keep: false for a function that writes files, which a kept
-    result would not bring back.
+    computed again, wherever it was computed. many: how jobs are trained at once, captured or in bf16, where `config`
+    asks for that; their results are kept apart. keep: false for a function that writes files, which a kept result would
+    not bring back.
     """
     device = resolve_device(config)
     memory = joblib.Memory(CACHE, verbose=0)
     kept = memory.cache(_kept, ignore=["obtain"])
     made_by = f"{_code_digest()} {torch.__version__} {device.type} {config.precision}"
     groups = _groups(jobs, many, config)
-    if many is not None and (config.at_once > 1 or config.capture):
-        made_by += f" at_once {_at_once(config, len(jobs))} capture {config.capture}"  # other groups round otherwise
-        alone = sum(many.alike(job) is None for job in jobs)
-        if alone:
-            print(f"{label}: {alone} of {len(jobs)} trainings cannot be stacked; one by one", flush=True)
+    if many is not None and config.at_once > 1:
+        made_by += f" at_once {_at_once(config, len(jobs))}"  # other groups round otherwise
+    if many is not None and config.capture and device.type == "cuda":  # a CPU has no graphs
+        made_by += " captured"
     keys = [(function, dict(job), device.type, made_by) for job in jobs]
     results: dict[int, Result] = {}
     for number, key in enumerate(keys if keep else ()):
@@ -262,12 +263,13 @@ def _compute(
         device = resolve_device(config)
         if device.type == "cpu":
             torch.set_num_threads(1)
+        capture, bf16 = config.capture and device.type == "cuda", config.precision == "bf16"
 
         def compute(part: slice) -> list[tuple[int, Result]]:
             chosen, began = numbers[part], time.perf_counter()
-            if many is not None and (len(chosen) > 1 or config.capture) and many.alike(jobs[chosen[0]]) is not None:
+            if many is not None and (len(chosen) > 1 or capture or bf16):
                 group = [jobs[number] for number in chosen]
-                results = many.function(group, device, [reports[number] for number in chosen], config.capture)
+                results = many.function(group, device, [reports[number] for number in chosen], capture, bf16)
             else:
                 results = [function(**jobs[number], device=device, report=reports[number]) for number in chosen]
             seconds = (time.perf_counter() - began) / len(chosen)

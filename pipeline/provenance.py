@@ -3,6 +3,7 @@
 The chain of a replicate, each link known by the bytes themselves and not by where they came from:
 
     real subset -> GAN -> generator -> synthetic digits -> classifiers -> predictions -> numbers
+         '-> teacher: labels the unlabelled images that a GAN is given besides; judges digits, as a discriminator does
 
 `compute.run_replicates` notes what each training was handed (`seen`), stage generate which generator it drew from.
 Stage compare holds these against the split and the files, refuses a study in which they do not fit (`breaks`), and
@@ -32,16 +33,19 @@ SHOWN = 12  # characters of a digest in a message
 class Budget:
     """What the trainings of one budget saw, a list entry a replicate.
 
-    subsets: the real subsets that the split asks for. gan_due: what each GAN should see, the subset, and with it the
-    unlabelled images if there are any. gan: what it saw. generators: of the files. generated: what each synthetic set
-    was drawn from (`generator`). synthetic: of the sets. teachers: what each teacher saw, by which generated images are
-    filtered and unlabelled ones read; empty where there are none. judges: of the files of teacher and discriminator;
-    judged: of those by which the generated images were judged, if they were. due: what the classifiers of each arm
-    should see, as far as it can be chosen again. arms: what they saw. predictions: of their predictions.
+    subsets: the real subsets that the split asks for. unlabelled: of the pixels of the unlabelled images, empty where
+    there are none. gan_due: what each GAN should see, the subset, and with it the unlabelled images of which its
+    teacher is sure, labelled as it reads them. gan: what it saw. generators: of the files. generated: what each
+    synthetic set was drawn from (`generator`). synthetic: of the sets. teachers: what each teacher saw, by which
+    generated images are filtered and unlabelled ones read; empty where there are none. judges: of the files of teacher
+    and discriminator; judged: of those by which the generated images were judged, if they were. due: what the
+    classifiers of each arm should see, as far as it can be chosen again. arms: what they saw. predictions: of their
+    predictions.
     """
 
     budget: int
     subsets: Sequence[str]
+    unlabelled: Sequence[str]
     gan_due: Sequence[str]
     gan: Sequence[Seen]
     generators: Sequence[str]
@@ -122,7 +126,7 @@ def breaks(chain: Budget, test_pixels: str, everything: str) -> Iterator[str]:
     tables = {"a GAN": chain.gan, "a generator": chain.generators, "a synthetic set": chain.synthetic}
     tables |= {f"arm {arm}": table for arm, table in chain.arms.items()}
     tables |= {"a judgement": chain.judged}
-    tables |= {"a teacher": chain.teachers} if chain.teachers else {}
+    tables |= {"a teacher": chain.teachers} if chain.teachers or chain.unlabelled else {}
     for what, table in tables.items():
         if len(table) != replicates:
             yield f"{here}: {what} for {len(table)} replicates, but the split has {replicates}"
@@ -146,6 +150,8 @@ def breaks(chain: Budget, test_pixels: str, everything: str) -> Iterator[str]:
         if chain.teachers and chain.teachers[r].get("real") != subset:
             saw_it = whose(chain.teachers[r].get("real", "nothing"))
             yield f"{place}: the teacher that filters or reads its images saw {saw_it}"
+        if chain.unlabelled and chain.teachers[r].get("test_pixels") != chain.unlabelled[r]:
+            yield f"{place}: its teacher read other unlabelled images than its own"
         for judge, digest in chain.judged[r].items():
             if chain.judges[r].get(judge) != digest:
                 yield f"{place}: its synthetic digits were judged by another {judge} than its own"
@@ -162,15 +168,13 @@ def breaks(chain: Budget, test_pixels: str, everything: str) -> Iterator[str]:
 def to_document(chains: Sequence[Budget], data: Mapping[str, str], oracle: Mapping[str, str]) -> dict[str, Any]:
     """results/provenance.json. data: digests of all training images, test images and test labels.
 
-    Each number of the other result files stands for a budget and one arm or two, and saw what is listed for these.
+    Each number of the other result files stands for a budget and one arm or two. Its classifiers were handed what is
+    listed for these arms, replicate by replicate; what made that for them, GAN, teacher and judges, was handed what is
+    listed for the replicate (`_replicate`), and nothing that a number rests on saw anything else.
     """
     budgets = {
         str(chain.budget): {
-            "replicates": [
-                {"real": chain.subsets[r], "generator": chain.generators[r], "synthetic": chain.synthetic[r]}
-                | ({"teacher": chain.teachers[r]["real"]} if chain.teachers else {})
-                for r in range(len(chain.subsets))
-            ],
+            "replicates": [_replicate(chain, r) for r in range(len(chain.subsets))],
             "arms": {
                 arm: [{**saw, "predictions": made} for saw, made in zip(table, chain.predictions[arm], strict=True)]
                 for arm, table in chain.arms.items()
@@ -179,6 +183,28 @@ def to_document(chains: Sequence[Budget], data: Mapping[str, str], oracle: Mappi
         for chain in chains
     }
     return {"data": dict(data), "oracle": dict(oracle), "budgets": budgets}
+
+
+def _replicate(chain: Budget, r: int) -> dict[str, Any]:
+    """real: the real subset. unlabelled: pixels of its unlabelled images. teacher: the images that the teacher was
+    trained on, teacher_weights: its file. gan: the images that the GAN was trained on. generator, discriminator: its
+    files. synthetic: the digits. judged: files of those that judged the digits. Left out is what there is not.
+    """
+    teacher, gan, judged = (
+        dict(table[r]) if r < len(table) else {} for table in (chain.teachers, chain.gan, chain.judged)
+    )
+    entries = {
+        "real": chain.subsets[r],
+        "unlabelled": chain.unlabelled[r] if chain.unlabelled else None,
+        "teacher": teacher.get("real"),
+        "teacher_weights": chain.judges[r].get("teacher"),
+        "gan": gan.get("real"),
+        "generator": chain.generators[r],
+        "discriminator": chain.judges[r].get("discriminator"),
+        "synthetic": chain.synthetic[r],
+        "judged": judged or None,
+    }
+    return {name: entry for name, entry in entries.items() if entry is not None}
 
 
 def differences(stored: Any, found: Any, place: str = "") -> Iterator[str]:

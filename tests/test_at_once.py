@@ -37,6 +37,7 @@ from pipeline.gan import replicate as gan_replicate
 from pipeline.gan import training as gan_training
 from pipeline.gan.networks import dcgan, dcgan64, dense, dense_conv, folded
 from pipeline.gan.recipe import Recipe
+from pipeline.gan.step import moves, passes
 from pipeline.gan.training import Gan, new_gan
 from pipeline.images import LabelledImages
 from pipeline.stacked import Stacked
@@ -103,6 +104,26 @@ RECIPES = {
         ),
     ),
     "dcgan64": dataclasses.replace(ALTERNATE, networks=dcgan64.Config(latent=6, width=2, momentum=0.9)),
+}
+DRAWING = dcgan.Config(
+    latent=6,
+    dense_layers=1,
+    generator_channels=(4, 4, 4),
+    discriminator_channels=(4, 6),
+    noise=0.1,
+    dropout=0.3,
+    momentum=0.9,
+)
+RECIPES |= {
+    "together, noise and dropout": dataclasses.replace(RECIPE, networks=DRAWING),
+    "critic, noise and dropout": dataclasses.replace(RECIPES["critic, interpolates"], networks=DRAWING),
+    "alternate, relativistic, dropout": dataclasses.replace(
+        RECIPES["alternate, relativistic"],
+        networks=dense_conv.Config(
+            latent=6, generator_width=4, activation="relu", discriminator_widths=(8, 8, 6), dropout=0.4, momentum=0.8
+        ),
+        generator_steps=2,
+    ),
 }
 SEEDS = (11, 12, 13)
 STEPS = 8
@@ -229,6 +250,17 @@ def test_steps_fit_for_capture_are_those_of_the_plain_loop(name: str) -> None:
         assert mine[-1] == pytest.approx(other[-1], rel=TOLERANCE, abs=TOLERANCE)
 
 
+@pytest.mark.usefixtures("float64", "fixed_places")
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_plain_loops_own_steps_are_fit_for_capture(name: str) -> None:
+    reals = subsets(RECIPES[name])
+    ones, histories = plain(reals, RECIPES[name])
+    others, theirs = plain(reals, RECIPES[name], capture=True)
+    assert furthest(ones, others, gans(reals, RECIPES[name])) < TOLERANCE
+    for mine, other in zip(histories, theirs, strict=True):
+        assert mine[-1] == pytest.approx(other[-1], rel=TOLERANCE, abs=TOLERANCE)
+
+
 @pytest.mark.usefixtures("fixed_places")
 def test_a_classifiers_steps_are_fit_for_capture() -> None:
     for group in materials().values():
@@ -237,6 +269,16 @@ def test_a_classifiers_steps_are_fit_for_capture() -> None:
             list(classifier_training.train_many(networks, group, CONFIG, range(len(group)), capture=captures))
         for one, other in zip(ones, others, strict=True):
             torch.testing.assert_close(one.state_dict(), other.state_dict(), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.usefixtures("fixed_places")
+@pytest.mark.parametrize("name", ["all arms", "weighted", "soft", "soft, weighted"])
+def test_the_plain_loops_own_steps_of_a_classifier_are_fit_for_capture(name: str) -> None:
+    for seed, material in enumerate(materials()[name]):
+        one, other = (new_classifier(material, CONFIG, seed, CPU) for _ in "ab")
+        for captures, network in ((False, one), (True, other)):
+            list(classifier_training.train(network, material, CONFIG, seed, capture=captures))
+        torch.testing.assert_close(one.state_dict(), other.state_dict(), rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.usefixtures("float64")
@@ -279,14 +321,32 @@ def test_a_record_unstacks_the_averages_alone(monkeypatch: pytest.MonkeyPatch) -
     assert sorted(unstacked) == sorted((4 + 2) * [0, 1, 2]), "four records, and both players at the end"
 
 
-def test_networks_that_draw_are_refused() -> None:
-    drawing = dense.Config(latent=6, generator_widths=(8,), discriminator_widths=(8, 8), dropout=0.4, momentum=0.8)
-    recipe = dataclasses.replace(ALTERNATE, networks=drawing)
-    with pytest.raises(ValueError, match="draw random numbers"):
-        at_once(subsets(), recipe)
-    job = {"real": subsets()[0], "recipe": recipe, "steps": 2}
-    assert gan_replicate.alike(job) is None
-    assert gan_replicate.alike({**job, "recipe": ALTERNATE}) is not None
+@pytest.mark.parametrize("name", [name for name in RECIPES if "dropout" in name])
+def test_each_pass_of_networks_that_draw_has_numbers_of_its_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as its images, in each of its layers, and no two passes of a training the same."""
+    recipe, given = RECIPES[name], list[tuple[int, tuple[torch.Tensor, ...]]]()
+    (real, *_), made = subsets(recipe), gans(subsets(recipe), recipe)[0]
+    forward = type(made.discriminator).forward
+
+    def noted(self: nn.Module, images: torch.Tensor, labels: torch.Tensor, *drawn: torch.Tensor) -> torch.Tensor:
+        given.append((len(images), drawn))
+        return forward(self, images, labels, *drawn)
+
+    monkeypatch.setattr(type(made.discriminator), "forward", noted)
+    list(gan_training.train(made, real, recipe, STEPS, SEEDS[0]))
+    counts = [count for step in range(1, STEPS + 1) for count in passes(recipe, *moves(recipe, step))]
+    assert [count for count, _ in given] == counts
+    assert {len(drawn) for _, drawn in given} == {3 if recipe.networks == DRAWING else 2}
+    assert all(len(numbers) == count for count, drawn in given for numbers in drawn)
+    assert len({numbers.double().sum().item() for _, drawn in given for numbers in drawn}) == sum(
+        len(drawn) for _, drawn in given
+    )
+
+
+def test_gans_that_draw_and_others_are_never_in_one_group() -> None:
+    job = {"real": subsets()[0], "recipe": RECIPE, "steps": 2}
+    drawing = {**job, "recipe": RECIPES["together, noise and dropout"]}
+    assert gan_replicate.alike(drawing) == gan_replicate.alike(dict(drawing)) != gan_replicate.alike(job)
 
 
 def test_unstacked_values_are_a_networks_own() -> None:
@@ -374,42 +434,71 @@ def double(number: int, kind: str, device: torch.device, report: Callable[[dict]
 
 
 def double_many(
-    jobs: Sequence[Mapping[str, Any]], device: torch.device, reports: Sequence[Callable], capture: bool
+    jobs: Sequence[Mapping[str, Any]], device: torch.device, reports: Sequence[Callable], capture: bool, bf16: bool
 ) -> list[dict[str, Any]]:
     calls.append([job["number"] for job in jobs])
     if len(jobs) > room[0]:
         raise torch.OutOfMemoryError("CUDA out of memory")
     for report in reports:
         report({"step": 1})
-    return [{"doubled": 2 * job["number"], "by": f"many, capture {capture}"} for job in jobs]
+    how = "many" + ", captured" * capture + ", bf16" * bf16
+    return [{"doubled": 2 * job["number"], "by": how} for job in jobs]
 
 
-MANY = Many(double_many, lambda job: None if job["kind"] == "draws" else job["kind"])
+MANY = Many(double_many, lambda job: job["kind"])
 
 
 def run(kinds: str, fits: int = 99, **config: Any) -> tuple[list[list[int]], list[dict[str, Any]]]:
-    """A job for each letter, whose kind it is; `d` for one that cannot be stacked."""
+    """A job for each letter, whose kind it is."""
     calls.clear()
     room[0] = fits
-    jobs = [{"number": number, "kind": "draws" if kind == "d" else kind} for number, kind in enumerate(kinds)]
+    jobs = [{"number": number, "kind": kind} for number, kind in enumerate(kinds)]
     where = ComputeConfig(device="cpu", workers=1, **config)
     return calls, run_replicates(double, jobs, where, "toy", len(jobs), MANY)
 
 
-def test_alike_jobs_are_grouped_up_to_so_many(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_alike_jobs_are_grouped_up_to_so_many(cache: Path) -> None:
     called, results = run("aababdaa", at_once=3)
-    assert called == [[5], [0, 1, 3], [6, 7], [2, 4]]
+    assert called == [[0, 1, 3], [6, 7], [2, 4], [5]]
     assert [result["doubled"] for result in results] == [0, 2, 4, 6, 8, 10, 12, 14]
     assert [result["by"] == "one" for result in results] == [False] * 5 + [True] + [False] * 2
     assert all(result["seconds"] >= 0 and result["saw"] == {} for result in results)
-    assert "toy: 1 of 8 trainings cannot be stacked; one by one\n" in capsys.readouterr().out
 
 
 def test_one_at_once_is_the_plain_loop(cache: Path) -> None:
     assert run("aab")[0] == [[0], [1], [2]]
     assert {result["by"] for result in run("aab")[1]} == {"one"}
     assert {result["by"] for result in run("a", at_once=4)[1]} == {"one"}, "a group of one"
-    assert {result["by"] for result in run("aab", capture=True)[1]} == {"many, capture True"}
+
+
+def test_on_a_cpu_capture_changes_nothing(cache: Path) -> None:
+    for options in ({}, {"at_once": 2}):
+        captured, results = run("aab", capture=True, **options)
+        assert {result["by"] for result in results} <= {"one", "many"} and len(captured) == (2 if options else 3)
+        assert run("aab", **options)[0] == [], "not another result: not computed again"
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that toys never touch."""
+    monkeypatch.setattr(compute, "resolve_device", lambda config: torch.device("cuda"))
+
+
+@pytest.mark.usefixtures("gpu")
+def test_on_a_gpu_one_training_is_captured_too(cache: Path) -> None:
+    called, results = run("aab", capture=True)
+    assert called == [[0], [1], [2]] and {result["by"] for result in results} == {"many, captured"}
+    assert run("aab", capture=True)[0] == []
+    called, results = run("aab", capture=True, at_once=2)
+    assert called == [[0, 1], [2]] and {result["by"] for result in results} == {"many, captured"}
+    assert {result["by"] for result in run("aab")[1]} == {"one"}, "kept apart"
+
+
+def test_bf16_is_for_one_training_and_for_several(cache: Path) -> None:
+    for options in ({}, {"at_once": 2}):
+        assert {result["by"] for result in run("aab", precision="bf16", **options)[1]} == {"many, bf16"}
+        assert run("aab", precision="bf16", **options)[0] == []
+        assert "many, bf16" not in {result["by"] for result in run("aab", **options)[1]}
 
 
 def test_results_are_kept_apart(cache: Path) -> None:
@@ -417,7 +506,6 @@ def test_results_are_kept_apart(cache: Path) -> None:
     assert run("aaa", at_once=2)[0] == []
     assert run("aaa", at_once=3)[0] == [[0, 1, 2]]
     assert run("aaa")[0] == [[0], [1], [2]]
-    assert run("aaa", capture=True)[0] == [[0], [1], [2]]
 
 
 def test_groups_stay_the_same_where_some_are_finished(cache: Path) -> None:
@@ -471,9 +559,7 @@ def test_groups_run_side_by_side_as_replicates_do(cache: Path) -> None:
     jobs = [{"number": number, "kind": "a"} for number in range(4)]
     where = ComputeConfig(device="cpu", workers=2, at_once=2)
     results = run_replicates(double, jobs, where, "toy", len(jobs), MANY)
-    assert [(result["doubled"], result["by"]) for result in results] == [
-        (2 * n, "many, capture False") for n in range(4)
-    ]
+    assert [(result["doubled"], result["by"]) for result in results] == [(2 * n, "many") for n in range(4)]
 
 
 def test_at_once_is_checked() -> None:
@@ -514,7 +600,7 @@ def test_a_study_at_once_is_the_same_study(tmp_path: Path, monkeypatch: pytest.M
             assert seen[0] == seen[1]
 
 
-def test_an_oracle_fit_for_capture_is_that_of_the_plain_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_cpu_capture_changes_no_byte_of_an_oracle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folders = {"plain": {}, "capture": {"capture": True}}
     for name, options in folders.items():
         (tmp_path / name).mkdir()
@@ -522,12 +608,27 @@ def test_an_oracle_fit_for_capture_is_that_of_the_plain_loop(tmp_path: Path, mon
         study = Study(tmp_path / name, compute={"device": "cpu", "workers": 1, **options})
         study.data(bright_corners(30, seed=0), bright_corners(10, seed=1))
         study.run(train_oracle)
-    plain, stacked = (tmp_path / name / "artifacts/oracle" for name in folders)
-    assert (plain / "weights.safetensors").read_bytes() != (stacked / "weights.safetensors").read_bytes(), "stacked"
-    losses = [pd.read_csv(folder / "history.csv") for folder in (plain, stacked)]
-    pd.testing.assert_frame_equal(*losses, rtol=1e-3)
-    for key, value in load_file(plain / "weights.safetensors").items():
-        np.testing.assert_allclose(value, load_file(stacked / "weights.safetensors")[key], rtol=0, atol=2e-3)
+    plain, other = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).glob("artifacts/oracle/*")} for name in folders
+    )
+    assert plain == other and len(plain) == 5
+
+
+@pytest.mark.usefixtures("fixed_places")
+def test_one_training_of_a_group_is_made_plainly() -> None:
+    """As a GPU makes the oracle, or the only job of a group: nothing is stacked."""
+    said: list[dict] = []
+    job = {"material": materials()["all arms"][1], "test_pixels": subsets()[0].pixels, "config": CONFIG, "seed": 3}
+    (captured,) = classifier_replicate.train_replicates([job], CPU, [said.append], capture=True)
+    one = classifier_replicate.train_replicate(**job, device=CPU, report=lambda _: None)
+    assert said == captured["history"] == [pytest.approx(record) for record in one["history"]]
+    for name, value in one["weights"].items():
+        np.testing.assert_allclose(captured["weights"][name], value, rtol=1e-3, atol=1e-5)
+    given = {"real": subsets()[0], "recipe": RECIPE, "steps": 4, "seed": 3}
+    (captured,) = gan_replicate.train_replicates([given], CPU, [said.append], capture=True)
+    one = gan_replicate.train_replicate(**given, device=CPU, report=lambda _: None)
+    for name, value in one["weights"].items():
+        np.testing.assert_allclose(captured["weights"][name], value, rtol=0, atol=1e-4)
 
 
 def test_the_benchmark_sets_the_loops_side_by_side(fresh_toy: LabelledImages) -> None:

@@ -202,3 +202,18 @@ def test_tf32_on_a_cpu_is_said_to_be_float32(
     check(Stage("check", None, {}, Path("params.yaml")))
     said = capsys.readouterr().out
     assert said.count("\n") == lines == said.count("compute.precision: tf32 is a GPU's; ")
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bf16_where_it_is_slow_is_said(
+    native: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "conf").symlink_to(ROOT / "conf")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pipeline.stages.check.is_native", lambda device: native)
+    values = changed("compute.precision", "bf16")
+    values["compute"]["device"] = "cpu"
+    Path("params.yaml").write_text(json.dumps(values))  # JSON is YAML
+    check(Stage("check", None, {}, Path("params.yaml")))
+    line = "compute.precision: this machine has no instructions for bf16, and is slower with it. Set it to auto\n"
+    assert capsys.readouterr().out == ("" if native else line)

@@ -15,7 +15,7 @@ from pipeline.batches import to_tensors
 from pipeline.files import read_json
 from pipeline.gan.sampling import class_balanced, load_generator
 from pipeline.images import LabelledImages, load, load_arrays, save_arrays
-from pipeline.provenance import array_to_digest, differences, images_to_digest, seen
+from pipeline.provenance import array_to_digest, differences, file_to_digest, images_to_digest, seen
 from pipeline.quality.replicate import load_oracle
 from pipeline.stages import assess, compare, judge, train_augmented, train_baseline, train_gan, train_oracle
 from pipeline.stages.stage import write_json
@@ -47,6 +47,15 @@ def test_a_sound_study_is_recorded_and_verified(study: Study, capsys: pytest.Cap
     replicate = recorded["budgets"][str(BUDGET)]["replicates"][1]
     assert replicate["teacher"] == replicate["real"]
     assert replicate["real"] == images_to_digest(IMAGES.subset(subsets()[1]))
+    # What made the digits that an arm saw, and what judged them.
+    made = {"teacher", "teacher_weights", "gan", "generator", "discriminator", "judged"}
+    assert set(replicate) == {"real", "synthetic"} | made
+    assert replicate["gan"] == replicate["real"]
+    files = {"generator": "gan", "discriminator": "gan", "teacher_weights": "teacher"}
+    for name, kind in files.items():
+        file = "weights" if kind == "teacher" else name
+        assert replicate[name] == file_to_digest(Path(f"artifacts/{kind}/{BUDGET}/{file}-1.safetensors"))
+    assert replicate["judged"] == {"teacher": replicate["teacher_weights"], "discriminator": replicate["discriminator"]}
     arm = recorded["budgets"][str(BUDGET)]["arms"]["real+gan+classical"][1]
     assert set(arm) == {"real", "synthetic", "test_pixels", "predictions"}
     assert (arm["real"], arm["synthetic"]) == (replicate["real"], replicate["synthetic"])
@@ -231,9 +240,23 @@ def test_verify_gives_a_line_for_each_leak(study: Study, capsys: pytest.CaptureF
     write_json(path, read_json(path)[1:] + read_json(path)[:1])
     status, lines = verified(capsys)
     assert status == 1
-    assert lines[:-1] == [
+    assert lines[:3] == [
         f"budget {BUDGET}, replicate {r}: its GAN saw the real subset of replicate {(r + 1) % 3}" for r in range(3)
     ]
+    recorded = [f"budgets, {BUDGET}, replicates {r}, gan: recorded " for r in range(3)]  # what it says of each GAN
+    assert len(lines) == 7 and all(map(str.startswith, lines[3:6], recorded))
+
+
+@pytest.mark.parametrize(("name", "kind"), [("discriminator", "gan"), ("weights", "teacher")])
+def test_verify_names_a_judge_that_was_swapped_after_the_comparison(
+    name: str, kind: str, study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(f"artifacts/{kind}/{BUDGET}")
+    shutil.copy(folder / f"{name}-0.safetensors", folder / f"{name}-2.safetensors")
+    status, lines = verified(capsys)
+    entry = "teacher_weights" if kind == "teacher" else name
+    assert status == 1
+    assert any(line.startswith(f"budgets, {BUDGET}, replicates 2, {entry}: recorded ") for line in lines)
 
 
 def test_verify_says_what_is_missing(study: Study, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ from pipeline.folders import folder_to_images
 from pipeline.gan import step as stepping
 from pipeline.gan.losses import LOSSES
 from pipeline.gan.networks import dcgan, dense, dense_conv
-from pipeline.gan.networks.layers import dropout, gaussian_noise
+from pipeline.gan.networks.layers import dropout, gaussian_noise, normal, uniform
 from pipeline.gan.networks.registry import (
     PAIRS,
     count_parameters,
@@ -192,12 +192,13 @@ def test_the_reference_systems_are_what_their_reports_say() -> None:
 
 class TestDraws:
     def test_dropout_keeps_the_mean_and_drops_its_share(self) -> None:
-        values = dropout(torch.ones(200, 200), 0.3, torch.Generator().manual_seed(0))
+        values = dropout(torch.ones(200, 200), 0.3, uniform((200, 200), torch.Generator().manual_seed(0)))
         assert (values == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
         assert values.unique().tolist() == pytest.approx([0, 1 / 0.7])
 
     def test_noise_has_its_deviation(self) -> None:
-        values = gaussian_noise(torch.full((200, 200), 5.0), 0.2, torch.Generator().manual_seed(0))
+        drawn = normal((200, 200), torch.Generator().manual_seed(0))
+        values = gaussian_noise(torch.full((200, 200), 5.0), 0.2, drawn)
         assert (values - 5).std().item() == pytest.approx(0.2, rel=0.02)
         assert values.mean().item() == pytest.approx(5, abs=0.01)
 

@@ -14,13 +14,15 @@ from pipeline import verify
 from pipeline.errors import InputError
 from pipeline.files import read_json
 from pipeline.images import load_arrays, save_arrays
-from pipeline.provenance import images_to_digest
+from pipeline.provenance import array_to_digest, file_to_digest, images_to_digest
 from pipeline.split import load_pseudo_labels, load_split
 from pipeline.stages import split, train_baseline, train_teacher
+from pipeline.stages.stage import write_json
 from pipeline.subsets import draw_subsets, noisy_labels
 
 IMAGES, TEST = bright_corners(40, seed=3), bright_corners(6, seed=4)
 SPLIT = Path(f"artifacts/splits/{BUDGET}.npz")
+TEACHERS = Path(f"artifacts/teacher/{BUDGET}")
 
 
 def finished(folder: Path, **changes: dict[str, object]) -> Study:
@@ -48,6 +50,10 @@ def test_rare_classes(tmp_path: Path) -> None:
     for real in load_split(SPLIT).real(IMAGES):
         assert np.bincount(real.labels).tolist() == [6, 2, 6]
     assert read_json(SPLIT.with_suffix(".json"))["per_class"] == {"a": 6, "b": 2, "c": 6}
+    phases = {name: arm["phases"] for name, arm in read_json(Path(f"artifacts/augmented/{BUDGET}/arms.json")).items()}
+    assert phases["real+gan"] == [{"steps": 2, "batch": {"real": 11, "gan": 1}}]
+    # A third of the places beside the real ones is of the rare class; the rest holds real images, too.
+    assert phases["filled"] == [{"steps": 2, "batch": {"real": 11.667, "gan": 0.333}}]
     deltas = pd.read_csv("results/deltas.csv")
     pairs = set(zip(deltas["arm"], deltas["reference"], strict=True))
     assert {("filled", "real"), ("filled", "real+gan"), ("weighted", "real"), ("natural", "real")} <= pairs
@@ -85,7 +91,21 @@ def test_unlabelled_images_reach_the_gan_with_the_labels_that_the_teacher_reads(
         digest = images_to_digest(joined)
         assert recorded["arms"]["real+pseudo"][replicate]["real"] == digest
         assert read_json(Path(f"artifacts/gan/{BUDGET}/inputs.json"))[replicate]["real"] == digest
-        assert recorded["arms"]["real+gan"][replicate]["real"] == recorded["replicates"][replicate]["real"] != digest
+        entry = recorded["replicates"][replicate]
+        assert recorded["arms"]["real+gan"][replicate]["real"] == entry["real"] == entry["teacher"] != digest
+        assert entry["gan"] == digest
+        assert entry["unlabelled"] == array_to_digest(IMAGES.pixels[drawn.unlabelled[replicate]])
+        assert entry["teacher_weights"] == file_to_digest(TEACHERS / f"weights-{replicate}.safetensors")
+
+
+def test_a_teacher_that_read_the_unlabelled_images_of_another_replicate(tmp_path: Path) -> None:
+    study = finished(tmp_path, split={"unlabelled_per_class": 5}, arms={"pseudo_confidence": 0.0})
+    records = read_json(TEACHERS / "inputs.json")
+    records[2]["test_pixels"] = records[0]["test_pixels"]
+    write_json(TEACHERS / "inputs.json", records)
+    study.refused(f"budget {BUDGET}, replicate 2: its teacher read other unlabelled images than its own")
+    write_json(TEACHERS / "inputs.json", records[:2])
+    study.refused(f"budget {BUDGET}: a teacher for 2 replicates, but the split has 3")
 
 
 def test_a_teacher_that_is_not_sure_adds_nothing(tmp_path: Path) -> None:

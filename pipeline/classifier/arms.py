@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pipeline.batches import class_rounds, to_bytes, to_tensors
 from pipeline.config import from_mapping, require
@@ -205,6 +206,12 @@ class ArmsConfig:
         require(self.copies_per_class > 0, "copies_per_class: must be positive")
         require(self.interpolated_per_class > 0, "interpolated_per_class: must be positive")
         require(0 <= self.pseudo_confidence < 1, "pseudo_confidence: must lie in [0, 1)")
+
+
+def rare_classes(real: LabelledImages) -> NDArray[np.intp]:
+    """The classes that have fewer images than another, which `fill` fills up."""
+    counts = np.bincount(real.labels, minlength=len(real.classes))
+    return np.flatnonzero(counts < counts.max())
 
 
 def affine_copies(real: LabelledImages, per_class: int, distortion: Distortion, seed: int) -> LabelledImages:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pipeline.bfloat16 import BatchNorm2d
 from pipeline.chunks import in_chunks
 
 # The penultimate features are few enough for a Fréchet distance on a few thousand images.
@@ -22,13 +23,13 @@ class Classifier(nn.Module):
         self.convolutions = nn.Sequential(
             nn.Conv2d(channels, width, 5, stride=2, padding=2, bias=False),
             nn.MaxPool2d(2),  # before the norm, which then has a quarter to do
-            nn.BatchNorm2d(width),
+            BatchNorm2d(width),
             nn.ReLU(),
             nn.Conv2d(width, 2 * width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(2 * width),
+            BatchNorm2d(2 * width),
             nn.ReLU(),
             nn.Conv2d(2 * width, FEATURES, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(FEATURES),
+            BatchNorm2d(FEATURES),
             nn.ReLU(),
         )
         self.linear = nn.Linear(FEATURES, classes)

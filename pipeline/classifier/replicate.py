@@ -26,14 +26,17 @@ def train_replicate(
     seed: int,
     device: torch.device,
     report: Callable[[dict[str, float]], None],
+    capture: bool = False,
+    bf16: bool = False,
 ) -> dict[str, Any]:
     """Train on `material`, then read the classes of `test_pixels` (uint8 (T, C, H, W), no labels).
+    capture, bf16: as in `training.train`; what is read is read in float32.
 
     Returns predictions (uint16 (T,)), history (records of `train`) and weights (NumPy arrays by name).
     """
     network = new_classifier(material, config, derive(seed, "weights"), device)
     history = []
-    for record in train(network, material, config, seed):
+    for record in train(network, material, config, seed, capture=capture, bf16=bf16):
         report(record)
         history.append(record)
     return _result(network, test_pixels, history, device)
@@ -44,8 +47,11 @@ def train_replicates(
     device: torch.device,
     reports: Sequence[Callable[[dict[str, float]], None]],
     capture: bool = False,
+    bf16: bool = False,
 ) -> list[dict[str, Any]]:
-    """`train_replicate(**job)` of several jobs, alike as `alike` says, at once; capture: as in `train_many`."""
+    """`train_replicate(**job)` of several jobs, alike as `alike` says, at once: stacked, or plainly where it is one."""
+    if len(jobs) == 1:
+        return [train_replicate(**jobs[0], device=device, report=reports[0], capture=capture, bf16=bf16)]
     materials, config = [job["material"] for job in jobs], jobs[0]["config"]
     seeds = [job["seed"] for job in jobs]
     networks = [
@@ -53,7 +59,7 @@ def train_replicates(
         for material, seed in zip(materials, seeds, strict=True)
     ]
     histories: list[list[dict[str, float]]] = [[] for _ in jobs]
-    for records in train_many(networks, materials, config, seeds, capture=capture):
+    for records in train_many(networks, materials, config, seeds, capture=capture, bf16=bf16):
         for report, history, record in zip(reports, histories, records, strict=True):
             report(record)
             history.append(record)

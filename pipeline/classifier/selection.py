@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.classifier.arms import Arm
+from pipeline.classifier.arms import Arm, rare_classes
 from pipeline.images import LabelledImages, join
 
 NEAR_PERCENTILE = 1.0
@@ -50,8 +50,7 @@ def select(
     chosen = generated.subset(kept)
     targets = judgement.probabilities[kept] if judgement is not None and arm.labels == "soft" else None
     if arm.fill:
-        counts = np.bincount(real.labels, minlength=len(real.classes))
-        rare = np.flatnonzero(counts < counts.max())
+        rare = rare_classes(real)
         others = real.subset(~np.isin(real.labels, rare))
         inside = np.isin(chosen.labels, rare)
         chosen = join([chosen.subset(inside), others])

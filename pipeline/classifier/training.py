@@ -16,6 +16,7 @@ from torch.func import vmap
 
 from pipeline.adam import Adam
 from pipeline.batches import labels_to_batches
+from pipeline.bfloat16 import cast
 from pipeline.capture import Step, captured
 from pipeline.classifier.network import Classifier, dropout_draw, uniform_to_mask
 from pipeline.config import require
@@ -113,24 +114,32 @@ def new_classifier(material: Material, config: ClassifierConfig, seed: int, devi
 
 
 def train(
-    network: Classifier, material: Material, config: ClassifierConfig, seed: int, every: int = 50
+    network: Classifier,
+    material: Material,
+    config: ClassifierConfig,
+    seed: int,
+    every: int = 50,
+    capture: bool = False,
+    bf16: bool = False,
 ) -> Iterator[dict[str, float]]:
     """Train `network` in place; yield {step, loss} every `every` steps and at the end, loss averaged since the last.
 
     Batches are class-balanced unless `material` says otherwise. What is drawn comes from `seed`, each kind of draw from
-    a stream of its own, so that paired arms see the same images in the same order and drop the same features.
+    a stream of its own, so that paired arms see the same images in the same order and drop the same features. capture:
+    steps as CUDA graphs, on a GPU. bf16: the network in bfloat16 while it is trained.
     """
     device = next(network.parameters()).device
     weights = list(network.parameters())
     network.train()
+    read = cast(network, device, bf16)
 
     def loss_of(images: Tensor, targets: Tensor, importance: Tensor | None, uniform: Tensor) -> Tensor:
         mask = uniform_to_mask(uniform, config.dropout)
-        logits = network(images.contiguous(memory_format=torch.channels_last), mask)
+        logits = read(images.contiguous(memory_format=torch.channels_last), mask)
         return smoothed_cross_entropy(logits, targets, importance, config.label_smoothing)
 
     drawn = draw(material, config, seed, device)
-    for step, loss in _run(_new_step(loss_of, weights, config), drawn, config, every):
+    for step, loss in _run(_new_step(loss_of, weights, config, capture), drawn, config, every):
         yield {"step": step, "loss": loss.item()}
 
 
@@ -141,19 +150,21 @@ def train_many(
     seeds: Sequence[int],
     every: int = 50,
     capture: bool = False,
+    bf16: bool = False,
 ) -> Iterator[list[dict[str, float]]]:
     """`train` of several classifiers at once, with the same draws; at each record yield one of each classifier.
 
     Weights are stacked, and rounded otherwise than one by one; `networks` have them at the end. The materials may
-    differ in all but the shape of a batch (`Material.batch_kind`). capture: steps as CUDA graphs, on a GPU.
+    differ in all but the shape of a batch (`Material.batch_kind`). capture, bf16: as in `train`.
     """
     device = next(networks[0].parameters()).device
     for network in networks:
         network.train()
     stacked = Stacked(networks)
+    read = cast(stacked, device, bf16)
 
     def loss_of(images: Tensor, targets: Tensor, importance: Tensor | None, uniform: Tensor) -> Tensor:
-        logits = stacked(images, uniform_to_mask(uniform, config.dropout))
+        logits = read(images, uniform_to_mask(uniform, config.dropout))
         given = (logits, targets) if importance is None else (logits, targets, importance)
 
         def one(logits: Tensor, targets: Tensor, importance: Tensor | None = None) -> Tensor:
@@ -162,9 +173,7 @@ def train_many(
         losses: Tensor = vmap(one)(*given)
         return losses
 
-    step_function = _new_step(loss_of, list(stacked.weights.values()), config)
-    if capture:
-        step_function = captured(step_function, device)
+    step_function = _new_step(loss_of, list(stacked.weights.values()), config, capture)
     drawn = together(draw(material, config, seed, device) for material, seed in zip(materials, seeds, strict=True))
     for step, losses in _run(step_function, drawn, config, every):
         if step == config.steps:
@@ -193,7 +202,9 @@ def draw(
         yield images, targets, importance, dropout_draw(len(images), dropout)
 
 
-def _new_step(loss_of: Callable[..., Tensor], weights: Sequence[Tensor], config: ClassifierConfig) -> Step:
+def _new_step(
+    loss_of: Callable[..., Tensor], weights: Sequence[Tensor], config: ClassifierConfig, capture: bool
+) -> Step:
     """The step: of what `draw` gives, and of the learning rate. It trains in place and returns the loss."""
     optimiser = Adam(weights, (0.9, 0.99), config.weight_decay)
 
@@ -202,7 +213,7 @@ def _new_step(loss_of: Callable[..., Tensor], weights: Sequence[Tensor], config:
         optimiser.step(torch.autograd.grad(loss.sum(), weights), numbers[0])
         return (loss.detach(),)
 
-    return step
+    return captured(step, weights[0].device) if capture else step
 
 
 def _run(

@@ -52,8 +52,11 @@ def train_replicate(
     device: torch.device,
     report: Callable[[dict[str, float]], None],
     every: int | None = None,
+    capture: bool = False,
+    bf16: bool = False,
 ) -> dict[str, Any]:
     """Train a GAN on `real` alone; `every` so many steps there is a record, by default about RECORDS of them.
+    capture, bf16: as in `training.train`.
 
     Returns weights (the averaged generator's) and discriminator (NumPy arrays by name), history (records of `train`),
     grids (by step: uint8 (classes, GRID_COLUMNS, C, H, W), the same noise each time), frames (the same at
@@ -61,7 +64,7 @@ def train_replicate(
     """
     every = every or record_every(steps)
     replicate = _Replicate(real, recipe, steps, seed, device, every)
-    for record in train(replicate.gan, real, recipe, steps, seed, every, replicate.monitor):
+    for record in train(replicate.gan, real, recipe, steps, seed, every, replicate.monitor, capture, bf16):
         report(record)
         replicate.keep(record)
     return replicate.result()
@@ -72,8 +75,11 @@ def train_replicates(
     device: torch.device,
     reports: Sequence[Callable[[dict[str, float]], None]],
     capture: bool = False,
+    bf16: bool = False,
 ) -> list[dict[str, Any]]:
-    """`train_replicate(**job)` of several jobs, alike as `alike` says, at once; capture: as in `train_many`."""
+    """`train_replicate(**job)` of several jobs, alike as `alike` says, at once: stacked, or plainly where it is one."""
+    if len(jobs) == 1:
+        return [train_replicate(**jobs[0], device=device, report=reports[0], capture=capture, bf16=bf16)]
     first = jobs[0]
     recipe, steps, every = first["recipe"], first["steps"], first.get("every") or record_every(first["steps"])
     replicates = [_Replicate(job["real"], recipe, steps, job["seed"], device, every) for job in jobs]
@@ -86,6 +92,7 @@ def train_replicates(
         every,
         [replicate.monitor for replicate in replicates],
         capture,
+        bf16,
     ):
         for number, record in records.items():
             reports[number](record)
@@ -94,11 +101,9 @@ def train_replicates(
 
 
 def alike(job: Mapping[str, Any]) -> Hashable:
-    """Jobs with the same can be trained at once; None: one by one, because its networks draw random numbers."""
-    real, recipe = job["real"], job["recipe"]
-    if recipe.networks.draws:
-        return None
-    return real.shape, len(real.classes), recipe, job["steps"], job.get("every")
+    """Jobs with the same can be trained at once."""
+    real = job["real"]
+    return real.shape, len(real.classes), job["recipe"], job["steps"], job.get("every")
 
 
 class _Replicate:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +15,7 @@ from pipeline.batches import labels_to_batches
 from pipeline.capture import Step
 from pipeline.feed import gather
 from pipeline.gan.losses import LOSSES, gradient_penalty, interpolates_penalty
-from pipeline.gan.networks.layers import channels_last
+from pipeline.gan.networks.layers import Discriminator, Generator, channels_last
 from pipeline.gan.recipe import Recipe
 from pipeline.images import LabelledImages
 from pipeline.seeds import derive
@@ -33,13 +35,14 @@ MEASURED = (
 class Players:
     """What a step trains.
 
-    generate: noise (N, latent) and labels (N,) to images (N, C, H, W). judge: images and labels to scores (N,).
+    generate: noise (N, latent) and labels (N,) to images (N, C, H, W). judge: images, labels, and what is drawn for
+    this pass (`Discriminator.draw`) to scores (N,).
     followed, following: what the average follows, and the average. several: as many GANs at once, whose tensors have
     that dimension in front; None for one.
     """
 
     generate: Callable[[Tensor, Tensor], Tensor]
-    judge: Callable[[Tensor, Tensor], Tensor]
+    judge: Callable[..., Tensor]
     generator_weights: list[Tensor]
     discriminator_weights: list[Tensor]
     followed: list[Tensor]
@@ -53,19 +56,37 @@ def moves(recipe: Recipe, step: int) -> tuple[bool, bool]:
     return penalised, recipe.turns == "together" or (step - 1) % recipe.discriminator_steps == 0
 
 
+def passes(recipe: Recipe, penalised: bool, turn: bool) -> list[int]:
+    """Images of each pass through the discriminator in a step of which `moves` says this, in order."""
+    size, alternate = recipe.batch_size, recipe.turns == "alternate"
+    both = [size, size] if alternate else [2 * size]
+    penalty = [size if recipe.penalty_kind == "interpolates" else 2 * size]
+    against = [size, size] if LOSSES[recipe.loss].compares else [size]
+    fresh = recipe.generator_steps if alternate and turn else 0
+    return both + penalty * penalised + against * fresh
+
+
 def draw(
-    real: LabelledImages, recipe: Recipe, steps: int, seed: int, latent: int, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
+    real: LabelledImages,
+    recipe: Recipe,
+    steps: int,
+    seed: int,
+    generator: Generator,
+    discriminator: Discriminator,
+) -> Iterator[tuple[Tensor | None, ...]]:
     """All that is drawn for each step of one GAN, each kind of draw from a stream of its own.
 
     Reals (N, C, H, W), distorted, and their classes (N,); noise (T, N, latent), the first for the fakes that the
-    discriminator sees, the others for the generator's turns; where the penalty needs them, shares (N,).
+    discriminator sees, the others for the generator's turns; shares (N,) where the penalty needs them, else None; then
+    what the discriminator draws for each of its passes.
     """
+    device, latent = next(generator.parameters()).device, generator.latent
     batches = labels_to_batches(real.labels, steps, recipe.batch_size, derive(seed, "batches"))
     pixels, labels = torch.tensor(real.pixels, device=device), torch.tensor(real.labels, device=device)
     distortions = torch.Generator(device).manual_seed(derive(seed, "distortion"))
     draws = torch.Generator(device).manual_seed(derive(seed, "noise"))
     between = torch.Generator(device).manual_seed(derive(seed, "interpolates"))
+    drops = torch.Generator(device).manual_seed(derive(seed, "dropout"))
     for step, (reals, classes) in enumerate(
         gather([(pixels, labels, batches)], recipe.distort_reals, distortions, device), 1
     ):
@@ -75,7 +96,8 @@ def draw(
         shares = None
         if penalised and recipe.penalty_kind == "interpolates":
             shares = torch.rand(len(reals), generator=between, device=device)
-        yield reals, classes, torch.stack(noise), shares
+        own = [discriminator.draw(count, drops) for count in passes(recipe, penalised, turn)]
+        yield reals, classes, torch.stack(noise), shares, *chain.from_iterable(own)
 
 
 def new_step(players: Players, recipe: Recipe) -> Step:
@@ -88,7 +110,7 @@ def new_step(players: Players, recipe: Recipe) -> Step:
     2021, "Training GANs in one stage").
     """
     loss, together = LOSSES[recipe.loss], recipe.turns == "together"
-    judge, generate = players.judge, players.generate
+    generate = players.generate
     generator_weights, discriminator_weights = players.generator_weights, players.discriminator_weights
     generator_optimiser = Adam(generator_weights, (recipe.beta1, recipe.beta2))
     discriminator_optimiser = Adam(discriminator_weights, (recipe.beta1, recipe.beta2))
@@ -98,14 +120,18 @@ def new_step(players: Players, recipe: Recipe) -> Step:
     last_penalty, last_loss, last_norm = kept
 
     def step(
-        tensors: tuple[Tensor, Tensor, Tensor, Tensor | None],
+        tensors: tuple[Any, ...],
         numbers: tuple[float | Tensor, float | Tensor, float | Tensor],
         penalised: bool,
         turn: bool,
     ) -> tuple[Tensor, Tensor]:
-        reals, classes, noise, shares = tensors
+        reals, classes, noise, shares, *own = tensors
         discriminator_rate, generator_rate, moved = numbers
         first, *fresh = noise.unbind(-3)
+        left, each = iter(own), len(own) // len(passes(recipe, penalised, turn))
+
+        def judge(images: Tensor, labels: Tensor) -> Tensor:
+            return players.judge(images, labels, *islice(left, each))
 
         # A batch of reals, distorted, and as many fakes of the same classes; if turns alternate, of a frozen generator.
         with torch.set_grad_enabled(together):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.batches import to_bytes
+from pipeline.bfloat16 import cast
 from pipeline.capture import Step, captured
 from pipeline.feed import together
 from pipeline.gan.networks.layers import Discriminator, Generator
@@ -60,6 +61,8 @@ def train(
     seed: int,
     every: int = 100,
     monitor: Monitor | None = None,
+    capture: bool = False,
+    bf16: bool = False,
 ) -> Iterator[dict[str, float]]:
     """Train `gan` in place; yield a record every `every` steps and at the end.
 
@@ -69,21 +72,22 @@ def train(
     class); discriminator_accuracy (in [0, 1]; see `losses.Loss`); epoch (reals seen, over how many there are). All but
     step, spread and epoch are means since the last record; in a step without a penalty or without a turn of the
     generator, the last one counts. `monitor` looks on, by default a new one. Training stops early at a value that is
-    not finite; its record is the last.
+    not finite; its record is the last. capture: steps as CUDA graphs, on a GPU. bf16: networks in bfloat16 while they
+    are trained.
     """
     device = next(gan.generator.parameters()).device
-    drops = torch.Generator(device).manual_seed(derive(seed, "dropout"))  # what the discriminator draws
     monitor = monitor or new_monitor(gan, len(real.classes), seed)
     players = Players(
-        generate=gan.generator,
-        judge=lambda images, classes: gan.discriminator(images, classes, drops),
+        generate=cast(gan.generator, device, bf16),
+        judge=cast(gan.discriminator, device, bf16),
         generator_weights=list(gan.generator.parameters()),
         discriminator_weights=list(gan.discriminator.parameters()),
         followed=_averaged(gan.generator.parameters(), gan.generator.buffers()),
         following=_averaged(gan.average.parameters(), gan.average.buffers()),
     )
-    drawn = draw(real, recipe, steps, seed, gan.generator.latent, device)
-    for step, means, accuracy in _run(new_step(players, recipe), drawn, recipe, steps, every):
+    drawn = draw(real, recipe, steps, seed, gan.generator, gan.discriminator)
+    step_function = _new_step(players, recipe, device, capture)
+    for step, means, accuracy in _run(step_function, drawn, recipe, steps, every):
         record = _record(step, means.tolist(), accuracy.item(), monitor, step * recipe.batch_size / len(real))
         yield record
         if not _finite(record):
@@ -99,23 +103,22 @@ def train_many(
     every: int = 100,
     monitors: Sequence[Monitor] | None = None,
     capture: bool = False,
+    bf16: bool = False,
 ) -> Iterator[dict[int, dict[str, float]]]:
     """`train` of several GANs at once, with the same draws; at each record yield those of the GANs that go on, by their
     number.
 
     Weights are stacked, and rounded otherwise than one by one; averages have theirs at each record, the players at
     their GAN's last. A GAN with a value that is not finite stays as it was at that record, which is its last; the
-    others go on. capture: steps as CUDA graphs, on a GPU. Networks that draw random numbers cannot be stacked.
+    others go on. capture, bf16: as in `train`.
     """
-    if recipe.networks.draws:
-        raise ValueError(f"networks {recipe.networks.name} draw random numbers: train them one by one")
     device = next(gans[0].generator.parameters()).device
     generators, discriminators, averages = (
         Stacked([getattr(gan, player) for gan in gans]) for player in ("generator", "discriminator", "average")
     )
     players = Players(
-        generate=generators,
-        judge=discriminators,
+        generate=cast(generators, device, bf16),
+        judge=cast(discriminators, device, bf16),
         generator_weights=list(generators.weights.values()),
         discriminator_weights=list(discriminators.weights.values()),
         followed=_averaged(generators.weights.values(), generators.buffers.values()),
@@ -126,10 +129,8 @@ def train_many(
     monitors = monitors or [
         new_monitor(gan, len(real.classes), seed) for gan, (real, seed) in zip(gans, pairs, strict=True)
     ]
-    drawn = together(draw(real, recipe, steps, seed, gans[0].generator.latent, device) for real, seed in pairs)
-    step_function = new_step(players, recipe)
-    if capture:
-        step_function = captured(step_function, device)
+    drawn = together(draw(real, recipe, steps, seed, gans[0].generator, gans[0].discriminator) for real, seed in pairs)
+    step_function = _new_step(players, recipe, device, capture)
     going = list(range(len(gans)))
     for step, means, accuracies in _run(step_function, drawn, recipe, steps, every):
         each, shares = means.T.tolist(), accuracies.tolist()
@@ -145,6 +146,11 @@ def train_many(
         going = [number for number in going if _finite(records[number])]
         if not going:
             return
+
+
+def _new_step(players: Players, recipe: Recipe, device: torch.device, capture: bool) -> Step:
+    step = new_step(players, recipe)
+    return captured(step, device) if capture else step
 
 
 def _run(

@@ -145,7 +145,7 @@ def ratio_charts(study: Study, budget: Budget) -> list[Picture]:
     families: dict[str, dict[str, dict[str, Any]]] = {}
     for name, arm in budget.arms.items():
         if arm["synthetic"] == "gan":
-            # The batch says what the share came to: a variant's own, or the one that its arm has anyway.
+            # The phases say what the share came to: a variant's own, or the one that its arm has anyway.
             rest = {key: value for key, value in arm.items() if key not in ("name", "of", "per_class", "share")}
             families.setdefault(json.dumps(rest, sort_keys=True), {})[name] = arm
     found = [family for family in families.values() if sum(arm["per_class"] is not None for arm in family.values()) > 1]
@@ -161,7 +161,8 @@ def _ratio_chart(study: Study, budget: Budget, family: Mapping[str, Mapping[str,
     deltas = study.deltas[(study.deltas["budget"] == budget.size) & (study.deltas["reference"] == reference)]
     rows = deltas.set_index("arm").loc[list(ratios)]
     x, colour = list(ratios.values()), ARM_COLOURS.get(base, INK)
-    generated, size = arm["batch"].get("synthetic", 0), sum(arm["batch"].values())
+    batches = [phase["batch"] for phase in arm["phases"]]
+    held = ", then ".join(f"{batch.get('gan', 0):g} of a batch of {sum(batch.values()):g}" for batch in batches)
 
     def paint(axes: Axes) -> None:
         axes.axhspan(-study.compare.margin, study.compare.margin, color="#009E73", alpha=0.13, linewidth=0)
@@ -169,7 +170,7 @@ def _ratio_chart(study: Study, budget: Budget, family: Mapping[str, Mapping[str,
         axes.plot(x, rows["delta"], "o-", color=colour, markersize=5)
         axes.vlines(x, rows["ci_low"], rows["ci_high"], color=colour, linewidth=2)
         budget_axis(axes, x)
-        axes.set_xlabel(f"generated images for each real one\n{base}, {generated} of a batch of {size} generated")
+        axes.set_xlabel(f"generated images for each real one\n{base}, {held} generated")
         axes.set_ylabel(f"delta to {reference}, points")
 
     said = ", ".join(f"{signed(delta)} at {ratio:g}" for ratio, delta in zip(x, rows["delta"], strict=True))

@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.report.study import Budget, Study
+
+
+@dataclass(frozen=True)
+class Phase:
+    """steps: of the optimiser. real, synthetic: images of a batch; means, where these differ from batch to batch."""
+
+    steps: int
+    real: float
+    synthetic: float
 
 
 @dataclass(frozen=True)
 class Effort:
     """Of one arm at one budget.
 
-    steps: of the optimiser, the mean over replicates. same: all replicates took as many. real, synthetic: images of a
-    batch. distorted: every batch afresh. rate: the highest learning rate. seconds: of a replicate, the mean; None where
-    the run's record does not say. shared: they are a mean over all arms of the stage.
+    steps: of the optimiser, the mean over replicates. same: all replicates took as many. phases: one after another, as
+    far as these steps go. distorted: every batch afresh. rate: the highest learning rate. seconds: of a replicate, the
+    mean; None where the run's record does not say. shared: they are a mean over all arms of the stage.
     """
 
     arm: str
     steps: int
     same: bool
-    real: int
-    synthetic: int
+    phases: Sequence[Phase]
     distorted: bool
     rate: float
     seconds: float | None
     shared: bool
 
     @property
+    def real(self) -> int:
+        """Real images seen in all, those that come again counted again."""
+        return round(sum(phase.steps * phase.real for phase in self.phases))
+
+    @property
+    def synthetic(self) -> int:
+        return round(sum(phase.steps * phase.synthetic for phase in self.phases))
+
+    @property
     def seen(self) -> int:
-        """Images seen in all, those that come again counted again."""
-        return self.steps * (self.real + self.synthetic)
+        return self.real + self.synthetic
 
 
 def budget_to_efforts(study: Study, budget: Budget) -> list[Effort]:
@@ -49,8 +66,7 @@ def budget_to_efforts(study: Study, budget: Budget) -> list[Effort]:
                 arm=arm,
                 steps=steps,
                 same=ends.nunique() == 1,
-                real=made["batch"].get("real", 0),
-                synthetic=made["batch"].get("synthetic", 0),
+                phases=_phases(made["phases"], steps),
                 distorted=made["classical"],
                 rate=config["learning_rate"],
                 seconds=None if milliseconds is None else milliseconds * steps / 1000,
@@ -58,6 +74,17 @@ def budget_to_efforts(study: Study, budget: Budget) -> list[Effort]:
             )
         )
     return efforts
+
+
+def _phases(made: Sequence[Mapping[str, Any]], steps: int) -> list[Phase]:
+    """Those of arms.json, no more than `steps` in all."""
+    phases, left = [], steps
+    for phase in made:
+        taken, batch = min(left, phase["steps"]), phase["batch"]
+        real = batch.get("real", 0)
+        phases.append(Phase(taken, real, round(sum(batch.values()) - real, 3)))
+        left -= taken
+    return phases
 
 
 def is_equal(efforts: Sequence[Effort]) -> bool:

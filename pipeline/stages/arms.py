@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.at_once import Many
-from pipeline.classifier.arms import Arm, ArmsConfig
+from pipeline.classifier.arms import Arm, ArmsConfig, rare_classes
 from pipeline.classifier.replicate import alike, train_replicate, train_replicates
 from pipeline.classifier.training import ClassifierConfig, Material
 from pipeline.compute import ComputeConfig, describe, milliseconds_per_step, run_replicates
@@ -76,10 +77,9 @@ def train_arms(
         save_arrays(folder / "predictions.npz", **predictions)
         saw = {arm.name: [r["saw"] for (a, _), r in zip(keys, results, strict=True) if a is arm] for arm in arms}
         write_json(folder / "inputs.json", saw)
-        batches = [material.shares(classifier.batch_size) for material in materials[:: len(reals[0])]]
         specs = {
-            arm.name: asdict(arm) | {"batch": {"real" if images is m.real else "synthetic": n for images, n in shares}}
-            for arm, m, shares in zip(arms, materials[:: len(reals[0])], batches, strict=True)
+            arm.name: asdict(arm) | {"phases": phases_by_origin(arm, material, classifier)}
+            for arm, material in zip(arms, materials[:: len(reals[0])], strict=True)
         }
         write_json(folder / "arms.json", specs)
         history = [
@@ -88,6 +88,28 @@ def train_arms(
             for record in result["history"]
         ]
         write_csv(folder / "history.csv", pd.DataFrame(history))
+
+
+def phases_by_origin(arm: Arm, material: Material, config: ClassifierConfig) -> list[dict[str, Any]]:
+    """Of each phase of a training its steps, and the images of a batch by origin: `real`, `gan`, and so on.
+
+    Where an arm fills up rare classes, the others' places in what is called synthetic hold real images; as all classes
+    have their share of these places, the numbers are means over batches.
+    """
+    phases = []
+    for steps, sets in material.phases(config.steps, config.batch_size):
+        batch: dict[str, float] = {}
+        for images, count in sets:
+            if images is material.real:
+                batch["real"] = batch.get("real", 0) + count
+                continue
+            made: float = count
+            if arm.fill and material.real is not None:
+                made = round(count * len(rare_classes(material.real)) / len(material.real.classes), 3)
+                batch["real"] = round(batch.get("real", 0) + count - made, 3)
+            batch[str(arm.synthetic)] = made
+        phases.append({"steps": steps, "batch": batch})
+    return phases
 
 
 def arm_to_material(arm: Arm, real: LabelledImages, synthetic: Synthetic, config: ArmsConfig) -> Material:

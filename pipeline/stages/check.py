@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.bfloat16 import is_native
 from pipeline.classifier.arms import ARMS, GAN_ARMS, ArmsConfig, VariantsConfig, with_variants
 from pipeline.classifier.training import ClassifierConfig
 from pipeline.compute import ComputeConfig, resolve_device
@@ -112,6 +113,8 @@ def check(stage: Stage) -> None:
     compute = to_params(read_params(stage.params_file)).compute
     if compute.precision == "tf32" and resolve_device(compute).type == "cpu":
         print("compute.precision: tf32 is a GPU's; this CPU computes in float32. Set it to auto")
+    if compute.precision == "bf16" and compute.backend == "local" and not is_native(resolve_device(compute)):
+        print("compute.precision: this machine has no instructions for bf16, and is slower with it. Set it to auto")
     with whole_folder(Path("artifacts/check")) as folder:
         (folder / "params").write_text("every param was checked\n")
 

@@ -109,6 +109,7 @@ def _read_budget(budget: int, train: LabelledImages, split: Split) -> Budget:
     return Budget(
         budget=budget,
         subsets=[images_to_digest(real) for real in reals],
+        unlabelled=[array_to_digest(train.pixels[own]) for own in split.unlabelled if len(own)],
         gan_due=[images_to_digest(images) for images in joined],
         gan=read_json(ARTIFACTS / f"gan/{budget}/inputs.json"),
         generators=[file_to_digest(ARTIFACTS / f"gan/{budget}/generator-{r}.safetensors") for r in range(len(reals))],

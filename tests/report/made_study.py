@@ -121,14 +121,15 @@ def make_study(
                 for step in range(5, STEPS["classifier"] + 1, 5)
             ]
             make_history(artifacts / f"{part}/{budget}/history.csv", ["arm", "replicate", "step", "loss"], rows)
-            made = {arm.name: asdict(arm) | {"batch": batch_of(arm)} for arm in ARMS if arm.name in arms}
+            made = {arm.name: asdict(arm) | {"phases": phases_of(arm)} for arm in ARMS if arm.name in arms}
             write_json(artifacts / f"{part}/{budget}/arms.json", made)
     return params
 
 
-def batch_of(arm: Arm) -> dict[str, int]:
-    """Images of a batch of 64 by kind."""
-    return {"real": 32, "synthetic": 32} if arm.real and arm.synthetic else {"real" if arm.real else "synthetic": 64}
+def phases_of(arm: Arm) -> list[dict[str, Any]]:
+    """Batches of 64, by origin."""
+    batch = {"real": 32, arm.synthetic: 32} if arm.real and arm.synthetic else {arm.synthetic or "real": 64}
+    return [{"steps": STEPS["classifier"], "batch": batch}]
 
 
 def make_results(root: Path, params: dict[str, Any], classes: list[str], tests: int, rng: np.random.Generator) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from made_study import ROOT, write_json
+from made_study import ROOT, STEPS, write_json
 from rendered import render
 from ruamel.yaml import YAML
 
@@ -46,7 +46,8 @@ def with_variants_of(root: Path, generated: Sequence[dict[str, Any]], shares: di
     for delta, variant in enumerate(to_variants({"generated": list(generated)}).generated):
         arm = variant.arm()
         synthetic = round(batch * (arm.share or shares["gan"]))
-        made[arm.name] = asdict(arm) | {"batch": {"real": batch - synthetic, "synthetic": synthetic}}
+        phase = {"steps": STEPS["classifier"], "batch": {"real": batch - synthetic, "gan": synthetic}}
+        made[arm.name] = asdict(arm) | {"phases": [phase]}
         for i, (own, change) in enumerate(zip(owns, ({"delta": float(delta)}, {}, {}), strict=True)):
             tables[i] = pd.concat([tables[i], own.assign(arm=arm.name, **change)])
     write_json(path, made)

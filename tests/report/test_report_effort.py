@@ -1,6 +1,8 @@
 """Equal effort: steps, images, seconds, and the check of the learning rate."""
 
+import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from pipeline.report.page import study_to_page
 from pipeline.report.rates import RATE, params_to_settings
 from pipeline.report.study import load_study
 from pipeline.report.words import warnings
+from pipeline.stages.stage import write_json
 
 
 def test_every_arm_had_the_same_effort(html: str) -> None:
@@ -41,6 +44,24 @@ def test_unequal_effort_is_said(study: tuple[Path, dict[str, Any]]) -> None:
     assert (efforts["gan"].steps, efforts["gan"].seen, efforts["gan"].seconds) == (200, 12_800, 6.0)  # its own 30 ms
     assert efforts["real+gan"].seconds == 8.0 and efforts["real+gan"].shared  # its stage's mean
     assert not efforts["gan"].shared
+
+
+def test_phases_are_told_one_after_another(study: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    root = shutil.copytree(study[0], tmp_path / "study")
+    path = root / "artifacts/augmented/5/arms.json"
+    arms = json.loads(path.read_text())
+    halves = [{"steps": 200, "batch": {"gan": 64}}, {"steps": 200, "batch": {"real": 64}}]
+    arms["real+gan"]["phases"] = halves
+    arms["real+gan+classical"]["phases"] = [{"steps": 400, "batch": {"real": 62.8, "gan": 1.2}}]  # rare classes filled
+    write_json(path, arms)
+    loaded = load_study(root, [5], study[1])
+    assert warnings(loaded) == [], "all saw as many images"
+    efforts = {effort.arm: effort for effort in budget_to_efforts(loaded, loaded.budgets[0])}
+    assert (efforts["real+gan"].real, efforts["real+gan"].synthetic) == (12_800, 12_800)
+    assert (efforts["real+gan+classical"].real, efforts["real+gan+classical"].synthetic) == (25_120, 480)
+    shown = Page(section(study_to_page(loaded), "effort")).text
+    assert "200 times 64 synthetic, then 200 times 64 real" in shown
+    assert "62.8 real + 1.2 synthetic, distorted afresh" in shown
 
 
 def test_the_learning_rate_check_is_shown_or_its_lack(study: tuple[Path, dict[str, Any]], html: str) -> None:

@@ -24,9 +24,11 @@ from pipeline.gan.networks.layers import (
     dropout,
     gaussian_noise,
     initialise_as_keras,
+    normal,
     positions,
     require_multiple,
     require_numbers,
+    uniform,
 )
 
 SLOPE = 0.3  # of the leaky ReLUs, Keras' own
@@ -55,10 +57,6 @@ class Config(NetworksConfig):
         require_numbers(self, widths, shares=("dropout", "momentum"))
         require(len(self.generator_channels) == 3, "generator_channels: must be three numbers")
         require(self.noise >= 0, "noise: must not be negative")
-
-    @property
-    def draws(self) -> bool:
-        return self.dropout > 0 or self.noise > 0
 
 
 class Generator(layers.Generator):
@@ -98,8 +96,9 @@ class Discriminator(layers.Discriminator):
     def __init__(self, shape: tuple[int, int, int], classes: int | None, config: Config) -> None:
         super().__init__()
         channels, height, width = shape
-        self.noise, self.dropout, self.plane = config.noise, config.dropout, (1, height, width)
-        sizes = (channels + (0 if classes is None else 1), *config.discriminator_channels)
+        self.noise, self.dropout, self.channels = config.noise, config.dropout, config.discriminator_channels
+        self.shape, self.plane = shape, (1, height, width)
+        sizes = (channels + (0 if classes is None else 1), *self.channels)
         self.convolutions = nn.ModuleList(
             nn.Conv2d(before, after, 5, stride=2, padding=2) for before, after in pairwise(sizes)
         )
@@ -107,11 +106,21 @@ class Discriminator(layers.Discriminator):
         initialise_as_keras(self)
         self.label = None if classes is None else nn.Embedding(classes, height * width)
 
-    def forward(self, images: Tensor, labels: Tensor, draws: torch.Generator | None = None) -> Tensor:
-        values = gaussian_noise(images, self.noise, draws)
+    def forward(self, images: Tensor, labels: Tensor, *drawn: Tensor) -> Tensor:
+        left = iter(drawn)
+        values = gaussian_noise(images, self.noise, next(left, None) if self.noise > 0 else None)
         if self.label is not None:
             values = torch.cat([values, self.label(labels).view(-1, *self.plane)], 1)  # (N, C + 1, H, W)
         values = channels_last(values)
         for convolution in self.convolutions:
-            values = dropout(F.leaky_relu(convolution(values), SLOPE), self.dropout, draws)
+            values = dropout(F.leaky_relu(convolution(values), SLOPE), self.dropout, next(left, None))
         return self.score(values.flatten(1)).squeeze(1)
+
+    def draw(self, count: int, draws: torch.Generator) -> list[Tensor]:
+        """For noise, (N, C, H, W); for dropout, (N, channels, H', W') after each convolution, with half the sides."""
+        drawn = [normal((count, *self.shape), draws)] if self.noise > 0 else []
+        _, *side = self.shape
+        for channels in self.channels if self.dropout > 0 else ():
+            side = [-(-length // 2) for length in side]
+            drawn.append(uniform((count, channels, *side), draws))
+        return drawn

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.bfloat16 import BatchNorm2d
 from pipeline.errors import InputError
 from pipeline.gan.networks import layers
 from pipeline.gan.networks.layers import NetworksConfig, channels_last, require_numbers
@@ -59,7 +60,7 @@ class Generator(layers.Generator):
             nn.ConvTranspose2d(before, after, 4, *((1, 0) if number == 0 else (2, 1)), bias=False)
             for number, (before, after) in enumerate(pairwise(sizes))
         )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(size, momentum=1 - config.momentum) for size in sizes[1:-1])
+        self.norms = nn.ModuleList(BatchNorm2d(size, momentum=1 - config.momentum) for size in sizes[1:-1])
         self.label = None if classes is None else nn.Embedding(classes, EMBEDDED)
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
@@ -82,11 +83,11 @@ class Discriminator(layers.Discriminator):
         self.convolutions = nn.ModuleList(
             nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False) for before, after in pairwise(sizes)
         )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(size, momentum=1 - config.momentum) for size in sizes[1:])
+        self.norms = nn.ModuleList(BatchNorm2d(size, momentum=1 - config.momentum) for size in sizes[1:])
         self.score = nn.Conv2d(sizes[-1], 1, 4, bias=False)
         self.label = None if classes is None else nn.Embedding(classes, side[0] * side[1])
 
-    def forward(self, images: Tensor, labels: Tensor, draws: torch.Generator | None = None) -> Tensor:
+    def forward(self, images: Tensor, labels: Tensor, *drawn: Tensor) -> Tensor:
         values = images
         if self.label is not None:
             values = torch.cat([values, self.label(labels).view(-1, *self.plane)], 1)  # (N, C + 1, 64, 64)

@@ -16,7 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.gan.networks import layers
-from pipeline.gan.networks.layers import NetworksConfig, batch_norm, dropout, initialise_as_keras, require_numbers
+from pipeline.gan.networks.layers import (
+    NetworksConfig,
+    batch_norm,
+    dropout,
+    initialise_as_keras,
+    require_numbers,
+    uniform,
+)
 
 SLOPE = 0.2  # of the leaky ReLUs
 
@@ -37,10 +44,6 @@ class Config(NetworksConfig):
     def __post_init__(self) -> None:
         widths = ("latent", "generator_widths", "discriminator_widths")
         require_numbers(self, widths, shares=("dropout", "momentum"))
-
-    @property
-    def draws(self) -> bool:
-        return self.dropout > 0
 
 
 class Generator(layers.Generator):
@@ -78,19 +81,23 @@ class Discriminator(layers.Discriminator):
 
     def __init__(self, shape: tuple[int, int, int], classes: int | None, config: DiscriminatorNumbers) -> None:
         super().__init__()
-        self.dropout = config.dropout
-        sizes = (math.prod(shape), *config.discriminator_widths)
+        self.dropout, self.widths = config.dropout, config.discriminator_widths
+        sizes = (math.prod(shape), *self.widths)
         self.hidden = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(sizes))
         self.score = nn.Linear(sizes[-1], 1)
         initialise_as_keras(self)
         self.label = None if classes is None else nn.Embedding(classes, sizes[0])
 
-    def forward(self, images: Tensor, labels: Tensor, draws: torch.Generator | None = None) -> Tensor:
-        values = images.flatten(1)  # (N, C * H * W)
+    def forward(self, images: Tensor, labels: Tensor, *drawn: Tensor) -> Tensor:
+        values, left = images.flatten(1), iter(drawn)  # (N, C * H * W)
         if self.label is not None:
             values = values * self.label(labels)
         for number, layer in enumerate(self.hidden):
             values = F.leaky_relu(layer(values), SLOPE)
             if number > 0:
-                values = dropout(values, self.dropout, draws)
+                values = dropout(values, self.dropout, next(left, None))
         return self.score(values).squeeze(1)
+
+    def draw(self, count: int, draws: torch.Generator) -> list[Tensor]:
+        """For dropout, (N, width) after each hidden layer but the first."""
+        return [uniform((count, width), draws) for width in self.widths[1:] if self.dropout > 0]

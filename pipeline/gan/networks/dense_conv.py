@@ -42,10 +42,6 @@ class Config(NetworksConfig):
         widths = ("latent", "generator_width", "discriminator_widths")
         require_numbers(self, widths, shares=("dropout", "momentum"))
 
-    @property
-    def draws(self) -> bool:
-        return self.dropout > 0
-
 
 class Generator(layers.Generator):
     """Dense to a quarter of the side, two transposed 4x4 convolutions of stride 2, and a 3x3 one with tanh."""

@@ -86,7 +86,7 @@ class Discriminator(layers.Discriminator):
         nn.init.normal_(self.label.weight, 0, 1 / math.sqrt(features))
         nn.init.normal_(self.score.weight, 0, 1 / math.sqrt(features))
 
-    def forward(self, images: Tensor, labels: Tensor, draws: torch.Generator | None = None) -> Tensor:
+    def forward(self, images: Tensor, labels: Tensor, *drawn: Tensor) -> Tensor:
         hidden = _activate(self.stem(F.pixel_unshuffle(images, FOLD)))  # (N, full, H/4, W/4)
         hidden = (hidden + _activate(self.refine(hidden))) * math.sqrt(0.5)
         hidden = _activate(self.mix(_activate(self.last(hidden)).flatten(1)))  # (N, features)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from pipeline.bfloat16 import BatchNorm1d, BatchNorm2d
 from pipeline.config import require
 from pipeline.errors import InputError
 
@@ -16,16 +18,12 @@ class NetworksConfig:
     """The numbers of one pair of networks. Each pair has a frozen dataclass of its own below this class.
 
     name: the pair's, in the registry. latent: size of the noise. mixes_batch: do the images of a batch influence each
-    other's scores (batch norm in the discriminator)? draws: does the discriminator draw random numbers?
+    other's scores (batch norm in the discriminator)?
     """
 
     name: str
     latent: int
     mixes_batch: ClassVar[bool] = False
-
-    @property
-    def draws(self) -> bool:
-        return False
 
 
 class Generator(nn.Module):
@@ -43,12 +41,19 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images (N, C, H, W) and labels (N,) to scores (N,), higher for real.
 
-    Built with `classes` None it knows no classes; all labels are 0 then. draws: where dropout and noise inside the
-    network come from, on the images' device; None for neither.
+    Built with `classes` None it knows no classes; all labels are 0 then. drawn: what dropout and noise inside the
+    network are made of, as `draw` gives it; left out for neither.
     """
 
-    def forward(self, images: Tensor, labels: Tensor, draws: torch.Generator | None = None) -> Tensor:
+    def forward(self, images: Tensor, labels: Tensor, *drawn: Tensor) -> Tensor:
         raise NotImplementedError
+
+    def draw(self, count: int, draws: torch.Generator) -> list[Tensor]:
+        """Random numbers for one pass of `count` images, each (count, ...), on the generator's device; here none.
+
+        They are drawn outside, so that a pass is a function of what it is given, and can be stacked and captured.
+        """
+        return []
 
 
 def require_multiple(shape: tuple[int, int, int], of: int, name: str) -> None:
@@ -72,25 +77,32 @@ def require_numbers(config: object, widths: tuple[str, ...] = (), shares: tuple[
         require(0 <= getattr(config, name) < 1, f"{name}: must lie in [0, 1)")
 
 
-def batch_norm(channels: int, momentum: float, dimensions: int = 2) -> nn.BatchNorm1d | nn.BatchNorm2d:
+def batch_norm(channels: int, momentum: float, dimensions: int = 2) -> BatchNorm1d | BatchNorm2d:
     """As Keras has it: `momentum` is the share of the moving averages that a step keeps (torch counts the rest)."""
-    layer = nn.BatchNorm1d if dimensions == 1 else nn.BatchNorm2d
+    layer = BatchNorm1d if dimensions == 1 else BatchNorm2d
     return layer(channels, eps=1e-3, momentum=1 - momentum)
 
 
-def dropout(values: Tensor, share: float, draws: torch.Generator | None) -> Tensor:
-    """Sets `share` of the values to 0 and multiplies the rest by 1 / (1 - share); without `draws` nothing happens."""
-    if draws is None or share == 0:
-        return values
-    kept = torch.rand(values.shape, generator=draws, device=values.device) >= share
-    return values * kept / (1 - share)
+def uniform(shape: Sequence[int], draws: torch.Generator) -> Tensor:
+    """In [0, 1): what `dropout` takes."""
+    return torch.rand(*shape, generator=draws, device=draws.device)
 
 
-def gaussian_noise(values: Tensor, deviation: float, draws: torch.Generator | None) -> Tensor:
-    """Adds normal noise of this standard deviation; without `draws` nothing happens."""
-    if draws is None or deviation == 0:
-        return values
-    return values + deviation * torch.randn(values.shape, generator=draws, device=values.device)
+def normal(shape: Sequence[int], draws: torch.Generator) -> Tensor:
+    """Standard normal: what `gaussian_noise` takes."""
+    return torch.randn(*shape, generator=draws, device=draws.device)
+
+
+def dropout(values: Tensor, share: float, drawn: Tensor | None) -> Tensor:
+    """Sets to 0 the values where `drawn`, uniform, lies below `share`, and multiplies the rest by 1 / (1 - share);
+    without `drawn` nothing happens.
+    """
+    return values if drawn is None else values * (drawn >= share) / (1 - share)
+
+
+def gaussian_noise(values: Tensor, deviation: float, drawn: Tensor | None) -> Tensor:
+    """Adds `drawn`, standard normal, times `deviation`; without it nothing happens."""
+    return values if drawn is None else values + deviation * drawn
 
 
 def channels_last(images: Tensor) -> Tensor:
