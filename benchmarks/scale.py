@@ -1,11 +1,12 @@
 """What many studies cost, from one: bytes and objects that DVC keeps, rows and bytes in Prefect's database.
 
     python -m benchmarks.scale                 # of 10,000 studies like the one in dvc.lock, each on a seed of its own
-    make serve && python -m benchmarks.scale --served 1        # and the rows that one run of it leaves
+    make serve && python -m benchmarks.scale --served '{"fresh": "seed"}'      # and the rows that a run of it leaves
 
 Bytes are those that dvc.lock lists: outs that depend on `study.seed` are each study's own, the others are stored once.
-Rows are counted in the database of the server that `make serve` started here, before and after the study of this folder
-was forced through the deployment `on-demand` so many times: let nothing else run there meanwhile, and only on SQLite. A
+Rows are counted in the database of the server that `make serve` started here, on SQLite, before and after one run of
+the deployment `on-demand` with what is asked of it in JSON; let nothing else run there meanwhile. A fresh seed trains
+everything, and opens the test set; `{"force": true}` takes finished replicates from .cache/, and so prints less. A
 longer study prints more: a line of a training each ten seconds is a row of `log`.
 """
 
@@ -25,8 +26,7 @@ from ruamel.yaml import YAML
 from pipeline.progress import PLAIN_EVERY
 
 ENV, DATABASE = Path(".prefect/env"), Path(".prefect/prefect.db")
-RUN = "prefect deployment run augmentation-study/on-demand --watch --param"
-FORCED = f""". .prefect/env && {RUN} 'study={{"force": true}}'"""
+RUN = '. .prefect/env && prefect deployment run augmentation-study/on-demand --watch --param "study=$0"'
 SETTLED = 5.0  # seconds without a new row after which a run has left all of its rows
 
 
@@ -89,15 +89,13 @@ def count_rows(database: Path) -> Counter[str]:
         return Counter(rows | {"bytes": pages.fetchone()[0]})
 
 
-def rows_per_run(rounds: int) -> dict[str, float]:
-    """What one forced run through the deployment adds, the mean of `rounds`."""
+def rows_of_a_run(study: str) -> Counter[str]:
+    """What one run through the deployment adds. study: what is asked of it, as JSON."""
     before = settled_rows()
-    for _ in range(rounds):
-        done = subprocess.run(["sh", "-c", FORCED], capture_output=True, text=True)
-        if done.returncode != 0:
-            sys.exit(f"the forced run failed:\n{(done.stderr or done.stdout)[-2000:]}")
-    after = settled_rows()
-    return {name: (after[name] - before[name]) / rounds for name in after if after[name] != before[name]}
+    done = subprocess.run(["sh", "-c", RUN, study], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"the run failed:\n{(done.stderr or done.stdout)[-2000:]}")
+    return settled_rows() - before
 
 
 def settled_rows() -> Counter[str]:
@@ -113,7 +111,7 @@ def settled_rows() -> Counter[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     parser.add_argument("--studies", type=int, default=10_000)
-    parser.add_argument("--served", type=int, default=0, metavar="ROUNDS", help="count the rows of so many forced runs")
+    parser.add_argument("--served", metavar="STUDY", help="run this, as JSON, through `make serve`, and count its rows")
     arguments = parser.parse_args()
     many, yaml = arguments.studies, YAML(typ="safe")
     lock = yaml.load(Path("dvc.lock"))
@@ -126,10 +124,10 @@ def main() -> None:
         return
     if not (ENV.exists() and DATABASE.exists()):
         sys.exit(f"{ENV} or {DATABASE}: no such file; `make serve`, without PostgreSQL, makes both")
-    rows = rows_per_run(arguments.served)
+    rows = rows_of_a_run(arguments.served)
     size = rows.pop("bytes", 0)
     for table in sorted(rows, key=lambda table: -rows[table]):
-        print(f"{table}: {rows[table]:.0f} a study; all {rows[table] * many / 1e6:.2f} million")
+        print(f"{table}: {rows[table]} a study; all {rows[table] * many / 1e6:.2f} million")
     print(f"bytes: {size / 1e6:.2f} MB a study; all {size * many / 1e9:.1f} GB")
     print(f"and in `log` one more for each {PLAIN_EVERY:.0f} s of a training")
 
