@@ -7,7 +7,8 @@ Bytes are those that dvc.lock lists: outs that depend on `study.seed` are each s
 Rows are counted in the database of the server that `make serve` started here, on SQLite, before and after one run of
 the deployment `on-demand` with what is asked of it in JSON; let nothing else run there meanwhile. A fresh seed trains
 everything, and opens the test set; `{"force": true}` takes finished replicates from .cache/, and so prints less. A
-longer study prints more: a line of a training each ten seconds is a row of `log`.
+longer study prints more: each line of a training is a row of `log`, and, for its progress, one of `events` and several
+of `event_resources`.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ def main() -> None:
     for table in sorted(rows, key=lambda table: -rows[table]):
         print(f"{table}: {rows[table]} a study; all {rows[table] * many / 1e6:.2f} million")
     print(f"bytes: {size / 1e6:.2f} MB a study; all {size * many / 1e9:.1f} GB")
-    print(f"and in `log` one more for each {PLAIN_EVERY:.0f} s of a training")
+    print(f"and some more in `log`, `events` and `event_resources` for each {PLAIN_EVERY:.0f} s of a training")
 
 
 if __name__ == "__main__":
