@@ -1,14 +1,23 @@
-"""The README's pictures of the study in this folder: the verdict and the digits of its page, and the page of `make ui`.
+"""The README's pictures: verdict and digits of the study's page, the page of `make ui`, a run in Prefect's page.
 
     make run && python -m benchmarks.pictures
+    python -m benchmarks.pictures run      # one of: study, app, run; the last needs no `make run`
 
 Needs what `make test` needs, and Debian's Chromium.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
+import re
+import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +28,25 @@ CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
+    "--disable-quic",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
 ]
 WIDTH = 1100  # pixels
+# A study of minutes in which every stage runs; of the development part, so that it opens no test set.
+SMALL = {
+    "data.part": "development",
+    "study.budgets": [10],
+    "study.replicates": 2,
+    "compare.primary.budget": 10,
+    "oracle.steps": 200,
+    "gan.steps": 200,
+    "classifier.steps": 100,
+    "generate.per_class": 50,
+    "assess.images": 200,
+}
 
 
 def draw_study(page: Any) -> None:
@@ -54,15 +76,65 @@ def draw_app(page: Any) -> None:
         served.wait()
 
 
+def draw_run(page: Any) -> None:
+    """prefect-run.png: the small study as a run in Prefect's page, its log from the end."""
+    with small_study() as address:
+        page.goto(address)
+        page.get_by_role("button", name="Oldest to newest").press("ArrowDown")
+        page.get_by_text("Newest to oldest").click()
+        page.get_by_text("Finished in state Completed").first.wait_for()
+        page.get_by_text("Logs", exact=True).click()  # away from the choice
+        page.wait_for_timeout(3000)  # the graph moves until it fits
+        page.screenshot(path=IMAGES / "prefect-run.png")
+        page.close()
+
+
+@contextmanager
+def small_study() -> Iterator[str]:
+    """Address of a finished run of SMALL, in a clone of the last commit with a server of its own, ended afterwards."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    study = {"overrides": [f"{name}={json.dumps(value)}" for name, value in SMALL.items()], "experiment": "small-study"}
+    run = "prefect deployment run augmentation-study/on-demand --watch --param"
+    asked = [f'. .prefect/env && {run} "study=$0"', json.dumps(study)]
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name, "synthgain")
+        subprocess.run(["git", "clone", "--quiet", ".", root], check=True)
+        place: dict[str, Any] = {"cwd": root, "env": os.environ | {"SYNTHGAIN_PORT": str(port), "COLUMNS": "200"}}
+        try:
+            subprocess.run([sys.executable, "-m", "flows.server", "start"], check=True, **place)
+            done = subprocess.run(["sh", "-c", *asked], capture_output=True, text=True, **place)
+            if done.returncode != 0:
+                sys.exit(f"the small study failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+            yield re.findall(r"http://\S+/flow-run/\S+", done.stdout)[0]
+        finally:
+            subprocess.run([sys.executable, "-m", "flows.server", "stop"], check=True, **place)
+
+
+# What draws each, and the size of the window.
+PICTURES: dict[str, tuple[Any, int, int]] = {
+    "study": (draw_study, WIDTH, 1040),
+    "app": (draw_app, 1280, 1130),
+    "run": (draw_run, 1180, 940),
+}
+
+
 def main() -> None:
-    if not PAGE.exists():
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pictures", description=__doc__)
+    parser.add_argument("what", nargs="*", metavar="PICTURE", help=f"of {', '.join(PICTURES)}; all if none is named")
+    asked = parser.parse_args().what or list(PICTURES)
+    if unknown := set(asked) - set(PICTURES):
+        sys.exit(f"{', '.join(sorted(unknown))}: no such picture; there are {', '.join(PICTURES)}")
+    if not PAGE.exists() and asked != ["run"]:
         sys.exit(f"{PAGE}: no such file; `make run` makes it")
     if not CHROMIUM.exists():
         sys.exit(f"{CHROMIUM}: no such file; install Debian's package chromium")
     with sync_playwright() as tools:
         browser = tools.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        draw_study(browser.new_page(viewport={"width": WIDTH, "height": 1040}))
-        draw_app(browser.new_page(viewport={"width": 1280, "height": 1130}))
+        for name in asked:
+            draw, width, height = PICTURES[name]
+            draw(browser.new_page(viewport={"width": width, "height": height}))
         browser.close()
 
 

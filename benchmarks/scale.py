@@ -1,33 +1,34 @@
 """What many studies cost, from one: bytes and objects that DVC keeps, rows and bytes in Prefect's database.
 
     python -m benchmarks.scale                 # of 10,000 studies like the one in dvc.lock, each on a seed of its own
-    python -m benchmarks.scale --studies 100 --rounds 5
+    make serve && python -m benchmarks.scale --served '{"fresh": "seed"}'      # and the rows that a run of it leaves
 
 Bytes are those that dvc.lock lists: outs that depend on `study.seed` are each study's own, the others are stored once.
-Rows are counted in the database of a temporary Prefect server before and after forced flow runs over chains of stages
-that do nothing; what a stage costs is the slope between a short and a long chain. A line that a stage prints is a row
-more, which these chains do not have: a training prints one in ten seconds.
+Rows are counted in the database of the server that `make serve` started here, on SQLite, before and after one run of
+the deployment `on-demand` with what is asked of it in JSON; let nothing else run there meanwhile. A fresh seed trains
+everything, and opens the test set; `{"force": true}` takes finished replicates from .cache/, and so prints less. A
+longer study prints more: each line of a training is a row of `log`, and, for its progress, one of `events` and several
+of `event_resources`.
 """
 
 from __future__ import annotations
 
 import argparse
 import sqlite3
-import tempfile
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from prefect.settings import (
-    PREFECT_SERVER_ANALYTICS_ENABLED,
-    PREFECT_SERVER_DATABASE_CONNECTION_URL,
-    temporary_settings,
-)
-from prefect.testing.utilities import prefect_test_harness
 from ruamel.yaml import YAML
 
-from benchmarks.overhead import LONG, SHORT, chain, flow
 from pipeline.progress import PLAIN_EVERY
+
+ENV, DATABASE = Path(".prefect/env"), Path(".prefect/prefect.db")
+RUN = '. .prefect/env && prefect deployment run augmentation-study/on-demand --watch --param "study=$0"'
+SETTLED = 5.0  # seconds without a new row after which a run has left all of its rows
 
 
 class Kept(NamedTuple):
@@ -89,42 +90,47 @@ def count_rows(database: Path) -> Counter[str]:
         return Counter(rows | {"bytes": pages.fetchone()[0]})
 
 
-def rows_per_run(root: Path, database: Path, rounds: int) -> dict[str, float]:
-    """What one forced run of the flow over `root` adds, the mean of `rounds` after a first one."""
-    flow(root, True)
-    before = count_rows(database)
-    for _ in range(rounds):
-        flow(root, True)
-    after = count_rows(database)
-    return {name: (after[name] - before[name]) / rounds for name in after if after[name] != before[name]}
+def rows_of_a_run(study: str) -> Counter[str]:
+    """What one run through the deployment adds. study: what is asked of it, as JSON."""
+    before = settled_rows()
+    done = subprocess.run(["sh", "-c", RUN, study], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"the run failed:\n{(done.stderr or done.stdout)[-2000:]}")
+    return settled_rows() - before
+
+
+def settled_rows() -> Counter[str]:
+    """The rows as they are when no more come: events and logs are written in batches."""
+    rows = count_rows(DATABASE)
+    while True:
+        time.sleep(SETTLED)
+        last, rows = rows, count_rows(DATABASE)
+        if rows == last:
+            return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     parser.add_argument("--studies", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--served", metavar="STUDY", help="run this, as JSON, through `make serve`, and count its rows")
     arguments = parser.parse_args()
     many, yaml = arguments.studies, YAML(typ="safe")
     lock = yaml.load(Path("dvc.lock"))
     own, shared = lock_to_kept(lock, uncached_outs(yaml.load(Path("dvc.yaml"))))
     total = Kept(own.size * many, own.objects * many) + shared
-    stages = len(lock["stages"])
     print(f"a study's own: {own.size / 1e6:.1f} MB in {own.objects} objects; shared: {shared.size / 1e6:.1f} MB")
     print(f"{many} studies: {total.size / 1e9:.0f} GB in {total.objects / 1e6:.2f} million objects")
-    print(f"dvc.lock: {Path('dvc.lock').stat().st_size / 1e3:.1f} kB, {stages} stages", flush=True)
-    quiet = temporary_settings({PREFECT_SERVER_ANALYTICS_ENABLED: False})
-    with tempfile.TemporaryDirectory() as name, quiet, prefect_test_harness(server_startup_timeout=300):
-        database = Path(str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()).partition("///")[2])
-        short, long = (
-            rows_per_run(chain(Path(name, str(count)), count), database, arguments.rounds) for count in (SHORT, LONG)
-        )
-    for table in sorted(set(short) | set(long), key=lambda table: -long.get(table, 0)):
-        slope = (long.get(table, 0) - short.get(table, 0)) / (LONG - SHORT)
-        run = short.get(table, 0) - SHORT * slope
-        study = run + stages * slope
-        said = f"{run:.1f} a run and {slope:.1f} a stage; a study {study:.0f}"
-        print(f"{table}: {said}; all {study * many / 1e6:.2f} million")
-    print(f"and in `log` one for each {PLAIN_EVERY:.0f} s of training")
+    print(f"dvc.lock: {Path('dvc.lock').stat().st_size / 1e3:.1f} kB, {len(lock['stages'])} stages", flush=True)
+    if not arguments.served:
+        return
+    if not (ENV.exists() and DATABASE.exists()):
+        sys.exit(f"{ENV} or {DATABASE}: no such file; `make serve`, without PostgreSQL, makes both")
+    rows = rows_of_a_run(arguments.served)
+    size = rows.pop("bytes", 0)
+    for table in sorted(rows, key=lambda table: -rows[table]):
+        print(f"{table}: {rows[table]} a study; all {rows[table] * many / 1e6:.2f} million")
+    print(f"bytes: {size / 1e6:.2f} MB a study; all {size * many / 1e9:.1f} GB")
+    print(f"and some more in `log`, `events` and `event_resources` for each {PLAIN_EVERY:.0f} s of a training")
 
 
 if __name__ == "__main__":

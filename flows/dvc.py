@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from flows.errors import RunError
 from flows.processes import CommandFailed, Processes
 
 Outcome = Literal["Ran", "Restored", "Unchanged"]
@@ -24,7 +25,7 @@ PATIENCE = 10.0  # seconds that a remote may take to answer
 ADVICE = re.compile(r"To track the changes with git|\s*git add |To enable auto staging|\s*dvc config |Use `dvc push`")
 
 
-class CheckoutError(RuntimeError):
+class CheckoutError(RunError):
     """The checkout is not fit for a run; one line says why."""
 
 

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from flows.errors import RunError
 from flows.processes import LOCKED, environment
 
 ABSENT = "a DVC repository is not here: run `dvc init` in a Git repository with a dvc.yaml"
 
 
-class GraphError(RuntimeError):
+class GraphError(RunError):
     """DVC could not read the graph; one line says why."""
 
 

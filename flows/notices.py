@@ -1,12 +1,19 @@
-"""Say in the log, and at a webhook's address if one is set, that a run failed or a verdict changed."""
+"""Say in the log, and at a webhook's address if one is set, that a run failed or a verdict changed.
+
+An error whose message says it all is one line of the log: its traceback is left out.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
 import httpx
+from prefect.exceptions import ParameterTypeError
 from prefect.logging import get_logger
+
+from flows.errors import RunError
 
 WEBHOOK = "SYNTHGAIN_WEBHOOK"  # takes JSON {"text": ..., "event": ..., "flow_run": ...}
 TIMEOUT = 10.0
@@ -29,3 +36,16 @@ def notify(event: str, text: str, flow_run: str) -> None:
 def on_failure(flow: Any, flow_run: Any, state: Any) -> None:
     """Prefect's hook for a flow run that failed or crashed."""
     notify("run failed", f"{flow.name} {flow_run.name}: {state.message or state.name}", flow_run.name)
+
+
+class _NoTraceback(logging.Filter):
+    """Prefect logs every error with its traceback; the record's own text holds the message already."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], RunError | ParameterTypeError):
+            record.exc_info = None
+        return True
+
+
+for _name in ("prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(_name).addFilter(_NoTraceback())

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from flows.errors import RunError
+
 SUPERVISE = Path(__file__).with_name("supervise.py")
 TAIL = 20  # lines of a failed command that its error shows
 # What DVC says of a lock that another process holds: it passes. So do network failures, in `dvc pull` and `dvc push`.
@@ -18,7 +20,7 @@ LOCKED = ("Unable to acquire lock", "is busy, it is being blocked by")
 _live: weakref.WeakSet[Processes] = weakref.WeakSet()
 
 
-class CommandFailed(RuntimeError):
+class CommandFailed(RunError):
     """A command ended with a status other than 0; says which, and its last lines."""
 
     def __init__(self, name: str, status: int, lines: Sequence[str]) -> None:
@@ -28,15 +30,23 @@ class CommandFailed(RuntimeError):
     @property
     def line(self) -> str:
         """The command's own error in one line."""
+        return f"{self.name}: {self.reason}"
+
+    @property
+    def reason(self) -> str:
+        """The same without the command's name. Of a stage it is its last line: DVC only adds that it failed."""
         errors = [line.removeprefix("ERROR: ") for line in self.lines if line.startswith("ERROR: ")]
-        return f"{self.name}: {errors[0] if errors else self.lines[-1] if self.lines else f'status {self.status}'}"
+        said = [line for line in self.lines if not line.startswith(("ERROR: ", "Running stage ", "> "))]
+        if errors and not (said and errors[0].startswith("failed to reproduce ")):
+            return errors[0]
+        return said[-1].removeprefix(f"{self.name}: ") if said else f"status {self.status}"
 
 
 class Locked(CommandFailed):
     """Another process holds a lock that the command needs; worth another try."""
 
 
-class Stopped(RuntimeError):
+class Stopped(RunError):
     """The flow run was cancelled or has failed: nothing is started any more."""
 
 

@@ -52,7 +52,9 @@ def start(root: Path) -> str:
     api = own["PREFECT_API_URL"]
     reports = root / REPORTS
     reports.mkdir(parents=True, exist_ok=True)
-    (root / HOME / "env").write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in own.items()))
+    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in own.items()]
+    programs = shlex.quote(str(Path(sys.executable).parent))  # `prefect` itself, where no environment is active
+    (root / HOME / "env").write_text("".join([*lines, f'export PATH={programs}:"$PATH"\n']))
     if _running(root, "server") is None and _answers(api):
         raise CheckoutError(f"another server answers at {api}; choose a port with SYNTHGAIN_PORT=4210")
     _spawn(root, "server", ["-m", "prefect", "server", "start"])

@@ -21,6 +21,7 @@ from prefect.states import Cancelled, Completed
 
 from flows.artifacts import publish, read_primary
 from flows.dvc import Checkout, Outcome, git, project_root
+from flows.errors import RunError
 from flows.graph import GraphLocked, Stage, read_graph
 from flows.history import free_name, publish_history, read_history, verdict_before
 from flows.notices import notify, on_failure
@@ -31,11 +32,11 @@ from flows.slots import Slots
 from flows.workspace import workspace
 
 
-class StudyFailed(RuntimeError):
-    """Some stage failed; the message names each that did."""
+class StudyFailed(RunError):
+    """Some stage failed; the message names each that did, and says why."""
 
 
-class RemoteFailed(RuntimeError):
+class RemoteFailed(RunError):
     """A remote did not answer or refused."""
 
 
@@ -144,12 +145,18 @@ def run_stages(checkout: Checkout, stages: Sequence[Stage], slots: Slots, force:
         future.wait()
     states = {name: future.state for name, future in futures.items()}
     checkout.processes.raise_if_stopped()
-    failed = [name for name, state in states.items() if state.is_failed() or state.is_crashed()]
+    failed = [_why(name, state) for name, state in states.items() if state.is_failed() or state.is_crashed()]
     if failed:
         left = [name for name, state in states.items() if not state.is_final()]
         waiting = f"; not run, because they need these: {', '.join(left)}" if left else ""
         raise StudyFailed(f"failed: {', '.join(failed)}{waiting}")
     return {name: state.name or "" for name, state in states.items()}
+
+
+def _why(name: str, state: State[Any]) -> str:
+    """A failed stage's name, and its own last line."""
+    error = state.result(raise_on_failure=False)
+    return f"{name} ({error.reason if isinstance(error, CommandFailed) else error})"
 
 
 @task(**RETRIED)

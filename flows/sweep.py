@@ -18,6 +18,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.dvc import CheckoutError, project_root
+from flows.errors import RunError
 from flows.notices import on_failure
 from flows.processes import stop_all
 from flows.request import Study
@@ -43,7 +44,7 @@ class Sweep(BaseModel):
     runner: Runner = Field(default="threads", description="dask and ray need the extras of these names.")
 
 
-class SweepFailed(RuntimeError):
+class SweepFailed(RunError):
     """Some study of the sweep failed; the message names each that did."""
 
 

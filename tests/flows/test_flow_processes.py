@@ -40,6 +40,16 @@ def test_a_failure_shows_its_last_lines(tmp_path: Path) -> None:
     assert caught.value.status == 1 and caught.value.line == "x: no"
 
 
+def test_a_failed_stage_is_named_by_its_own_last_line_not_by_that_of_dvc() -> None:
+    told = "ERROR: failed to reproduce 'check': failed to run: python check.py, exited with 2"
+    begun = ["Running stage 'check':", "> python check.py"]
+    assert CommandFailed("check", 255, [*begun, "check: gan.steps: must be positive", told]).line == (
+        "check: gan.steps: must be positive"
+    )
+    assert "exited with 2" in CommandFailed("check", 255, [*begun, told]).line
+    assert CommandFailed("check", 255, []).line == "check: status 255"
+
+
 def test_stop_ends_the_whole_group_and_lets_nothing_start(tmp_path: Path) -> None:
     processes, pids = Processes(), []
     command = ["sh", "-c", f'{sys.executable} -c "{STUBBORN}" & echo $!; wait']

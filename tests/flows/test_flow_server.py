@@ -64,6 +64,29 @@ def test_a_scheduled_and_a_triggered_run_complete_and_a_cancelled_one_leaves_not
     assert subprocess.run(["git", "diff", "--stat", "params.yaml"], cwd=server.root, capture_output=True).stdout == b""
 
 
+def test_what_make_serve_writes_points_a_bare_shell_at_it(server: Server) -> None:
+    command = ["sh", "-c", ". .prefect/env; prefect deployment ls"]
+    bare = {"PATH": "/usr/bin:/bin", "COLUMNS": "200"}
+    said = subprocess.run(command, cwd=server.root, env=bare, capture_output=True, text=True, check=True)
+    assert "augmentation-study/on-demand" in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"), [({"overrides": ["gan.stepz=1"]}, "stepz"), ({"overrides": ["gan.steps 1"]}, "gan.steps=500")]
+)
+def test_a_wrong_param_is_a_line_of_the_log_and_no_traceback(server: Server, asked: dict[str, Any], line: str) -> None:
+    run = server.trigger(**asked)
+    assert server.ended(run) == "FAILED"
+    assert line in server.get(f"/flow_runs/{run}")["state"]["message"]
+
+    def lines() -> list[str]:
+        asked = {"logs": {"flow_run_id": {"any_": [run]}}}
+        return [log["message"] for log in server.post("/logs/filter", **asked)]
+
+    wait(lambda: any("unexpected exception" in one for one in lines()))  # the last that Prefect says of it
+    assert not any("Traceback" in one for one in lines())
+
+
 def test_the_page_shows_run_graph_log_and_artifacts(server: Server) -> None:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not Path(CHROMIUM).exists():

@@ -248,12 +248,14 @@ def test_a_failing_stage_shows_its_last_lines_and_stops_only_what_needs_it(
 ) -> None:
     state = run(overrides=["baseline.fail=true", "gan.steps=4"], experiment="failing")
     assert state.is_failed()
-    assert "failed: train_baseline; not run, because they need these: compare, report" in state.message
+    why = "train_baseline (no baseline today); not run, because they need these: compare, report"
+    assert f"failed: {why}" in state.message
     found = tasks(state)
     assert found["train_gan@10"].state_name == "Ran"
     assert "no baseline today" in found["train_baseline"].state.message
     assert found["train_baseline"].run_count == 1
     assert "run failed" in caplog.text
+    assert not any("Traceback" in line for line in logs(state)), "the message says it all"
     assert list(here.glob(".prefect/workspaces/*")) == []
 
 
