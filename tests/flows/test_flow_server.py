@@ -97,11 +97,11 @@ def test_the_page_shows_run_graph_log_and_artifacts(server: Server) -> None:
         page = browser.new_page(viewport={"width": 1440, "height": 1000})
 
         def see(picture: str, *texts: str) -> None:
-            page.wait_for_timeout(2500)
-            if PICTURES:
-                page.screenshot(path=f"{PICTURES}/{picture}.png")
             for text in texts:
                 page.get_by_text(text).first.wait_for(timeout=30_000)
+            if PICTURES:
+                page.wait_for_timeout(2500)  # until its graph has moved into place
+                page.screenshot(path=f"{PICTURES}/{picture}.png")
 
         page.goto(f"{server.page}/runs/flow-run/{run}")
         see("run", "asked-for", "augmentation-study", "Beginning flow run")
