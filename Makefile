@@ -19,7 +19,7 @@ run: $(VENV)/installed
 	python -m pipeline.report
 
 test: $(VENV)/installed-dev
-	python -m pytest
+	python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/installed-dev
 	ruff check .
