@@ -11,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import allow_failure, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Completed
+from prefect.states import Cancelled, Completed, Failed
 
 from flows.artifacts import publish, read_primary
 from flows.dvc import Checkout, Outcome, git, project_root
@@ -57,6 +57,7 @@ RETRIED: dict[str, Any] = {
 
 
 CHECKOUT = Study()  # as it stands
+NOT_RUN = "Not run"  # state of a stage that needs one which failed; Prefect lets no other type than Failed through
 
 
 @flow(name="augmentation-study", on_failure=[on_failure], on_crashed=[on_failure], validate_parameters=True)
@@ -139,15 +140,16 @@ def run_stages(checkout: Checkout, stages: Sequence[Stage], slots: Slots, force:
     futures: dict[str, PrefectFuture[Any]] = {}
     for stage in map(replace, stages):  # copies: Prefect would draw an edge from where the originals came from
         named = run_stage.with_options(name=stage.name, task_run_name=stage.name)
-        needed = [futures[need] for need in stage.needs]  # each becomes its stage's outcome
+        # Each becomes its stage's outcome; a failure is let through, or Prefect would leave this task pending for good.
+        needed = allow_failure([futures[need] for need in stage.needs])
         futures[stage.name] = named.submit(checkout, stage, needed, slots, force)  # type: ignore[call-overload, arg-type]
     for future in futures.values():
         future.wait()
     states = {name: future.state for name, future in futures.items()}
     checkout.processes.raise_if_stopped()
-    failed = [_why(name, state) for name, state in states.items() if state.is_failed() or state.is_crashed()]
+    left = [name for name, state in states.items() if state.name == NOT_RUN or not state.is_final()]
+    failed = [_why(name, state) for name, state in states.items() if name not in left and not state.is_completed()]
     if failed:
-        left = [name for name, state in states.items() if not state.is_final()]
         waiting = f"; not run, because they need these: {', '.join(left)}" if left else ""
         raise StudyFailed(f"failed: {', '.join(failed)}{waiting}")
     return {name: state.name or "" for name, state in states.items()}
@@ -160,11 +162,17 @@ def _why(name: str, state: State[Any]) -> str:
 
 
 @task(**RETRIED)
-def run_stage(checkout: Checkout, stage: Stage, needed: Sequence[Outcome], slots: Slots, force: bool) -> State[Outcome]:
+def run_stage(
+    checkout: Checkout, stage: Stage, needed: Sequence[Outcome | Exception | None], slots: Slots, force: bool
+) -> State[Outcome]:
     """Let DVC bring one stage up to date; its lines go to the log as they come.
 
-    needed: what became of the stages it needs. DVC's answer that nothing changed holds as long as they are unchanged.
+    needed: what became of the stages it needs; no text where one failed or was not run. DVC's answer that nothing
+    changed holds as long as they are unchanged.
     """
+    lacking = [name for name, outcome in zip(stage.needs, needed, strict=True) if not isinstance(outcome, str)]
+    if lacking:
+        return Failed(name=NOT_RUN, message=f"it needs {', '.join(lacking)}")
     if not (stage.stale or force or any(outcome != "Unchanged" for outcome in needed)):
         return Completed(name="Unchanged", message="DVC was not started: nothing changed", data="Unchanged")
     log, progress = get_run_logger(), ProgressArtifact(stage.name)

@@ -252,6 +252,11 @@ def test_a_failing_stage_shows_its_last_lines_and_stops_only_what_needs_it(
     assert f"failed: {why}" in state.message
     found = tasks(state)
     assert found["train_gan@10"].state_name == "Ran"
+    assert all(task.state.is_final() for task in found.values()), "a pending one would stay so in the page for good"
+    assert [found[name].state.message for name in ("compare", "report")] == [
+        "it needs train_baseline",
+        "it needs compare",
+    ]
     assert "no baseline today" in found["train_baseline"].state.message
     assert found["train_baseline"].run_count == 1
     assert "run failed" in caplog.text
