@@ -69,7 +69,7 @@ def groups_to_table(folder: Path) -> pd.DataFrame:
 def controls_to_table(folder: Path) -> pd.DataFrame:
     """A row a model and arm, over the same model's `real` and, for the mixture, over its copies."""
     controls = pd.read_csv(folder / "controls.csv")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for (model, arm), own in controls.groupby(["model", "arm"], sort=False):
         if not any(row["model"] == model for row in rows):  # the model's own `real`, which no row is about
             first = own.iloc[0]
