@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import logging
 import socket
 import sys
 from collections.abc import Sequence
@@ -76,7 +77,16 @@ def _run(own: socket.socket, artifacts: Path) -> None:
     print(f"The page is at http://{LOOPBACK}:{own.getsockname()[1]} (on this machine only; Ctrl+C ends it)", flush=True)
     # A page that is open would hold the end up.
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
+    logging.getLogger("uvicorn.error").addFilter(is_news)
     uvicorn.Server(config).run(sockets=[own])
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """All but one: Gradio answers 404 to a page whose session has ended meanwhile, when its answer has begun already,
+    and the server logs that with a traceback of three screens. The page asks again by itself.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, RuntimeError) and getattr(error.__cause__, "status_code", None) == 404)
 
 
 if __name__ == "__main__":

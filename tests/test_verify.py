@@ -175,7 +175,9 @@ def test_a_judgement_of_which_nothing_is_recorded(study: Study, capsys: pytest.C
         for judge, arm in (("teacher", "agreeing"), ("discriminator", "convincing"))
         for r in range(REPLICATES)
     ]
-    found(capsys, *starts)
+    # What provenance.json recorded of it is gone, too.
+    records = [f"budgets, {BUDGET}, replicates {r}, judged: recorded 2 entries" for r in range(REPLICATES)]
+    found(capsys, *starts, *records)
     study.refused(starts[0])
 
 

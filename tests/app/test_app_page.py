@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import logging
 import os
 import resource
 import shutil
@@ -23,9 +24,10 @@ import httpx
 import numpy as np
 import psutil
 import pytest
+from fastapi import HTTPException
 from PIL import Image
 
-from app.__main__ import main
+from app.__main__ import is_news, main
 from app.shelf import Shelf
 from app.studio import Request, answer, everything
 from pipeline.images import load
@@ -429,6 +431,17 @@ class TestTheCommand:
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
         assert main([]) == 2
         assert "run `make ui`" in capsys.readouterr().err
+
+
+def test_a_page_that_is_gone_is_no_news() -> None:
+    def logged(error: Exception, status: int) -> logging.LogRecord:
+        error.__cause__ = HTTPException(status)
+        return logging.LogRecord("uvicorn.error", logging.ERROR, "", 0, "", (), (type(error), error, None))
+
+    assert not is_news(logged(RuntimeError("Caught handled exception, but response already started."), 404))
+    assert is_news(logged(RuntimeError("Caught handled exception, but response already started."), 500))
+    assert is_news(logged(ValueError(), 404))
+    assert is_news(logging.LogRecord("uvicorn.error", logging.ERROR, "", 0, "", (), None))
 
 
 def test_nothing_imports_the_page() -> None:
