@@ -163,13 +163,16 @@ def put(page: Any, part: str, value: object) -> None:
 
 
 def only(page: Any, *names: str) -> None:
-    """Tick these classes and no other."""
+    """Tick these classes and no other, one after the other as a person does: with clicks at a program's speed, on a busy
+    machine, the page was seen not to follow the last. Until they stay so."""
     page.locator("#classes label, #classes input").first.wait_for()
-    for box in page.locator("#classes label:has(input[type=checkbox])").all():
-        wanted = box.inner_text().strip() in names
-        tick = box.locator("input")
-        if tick.is_checked() != wanted and box.inner_text().strip():
-            tick.set_checked(wanted)
+    boxes = [box for box in page.locator("#classes label:has(input[type=checkbox])").all() if box.inner_text().strip()]
+    ticks = [(box.locator("input"), box.inner_text().strip() in names) for box in boxes]
+    while any(tick.is_checked() != wanted for tick, wanted in ticks):
+        for tick, wanted in ticks:
+            if tick.is_checked() != wanted:
+                tick.set_checked(wanted)
+                page.wait_for_timeout(150)
 
 
 def shown(page: Any, part: str) -> list[np.ndarray]:
