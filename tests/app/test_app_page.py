@@ -163,8 +163,9 @@ def put(page: Any, part: str, value: object) -> None:
 
 
 def only(page: Any, *names: str) -> None:
-    """Tick these classes and no other, one after the other as a person does: with clicks at a program's speed, on a busy
-    machine, the page was seen not to follow the last. Until they stay so."""
+    """Tick these classes and no other, one after the other as a person does, until they stay so: with clicks at a
+    program's speed, on a busy machine, the page was seen not to follow the last.
+    """
     page.locator("#classes label, #classes input").first.wait_for()
     boxes = [box for box in page.locator("#classes label:has(input[type=checkbox])").all() if box.inner_text().strip()]
     ticks = [(box.locator("input"), box.inner_text().strip() in names) for box in boxes]
