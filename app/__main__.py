@@ -83,7 +83,7 @@ def _run(own: socket.socket, artifacts: Path) -> None:
 
 def is_news(record: logging.LogRecord) -> bool:
     """All but one: Gradio answers 404 to a page whose session has ended meanwhile, when its answer has begun already,
-    and the server logs that with a traceback of three screens. The page asks again by itself.
+    and the server logs that with a traceback of three screens: Gradio's own race, of which nobody need know.
     """
     error = record.exc_info[1] if record.exc_info else None
     return not (isinstance(error, RuntimeError) and getattr(error.__cause__, "status_code", None) == 404)

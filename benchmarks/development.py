@@ -208,6 +208,8 @@ def main() -> None:
     parser.add_argument("--replicates", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
+    if arguments.what == "rates" and (arguments.pool or arguments.per_class):
+        parser.error("rates: goes with neither --pool nor --per-class, which docs/rates.csv does not tell apart")
     values = read_params(PARAMS)
     params = to_params(values)
     if arguments.per_class:

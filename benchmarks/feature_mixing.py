@@ -35,7 +35,8 @@ def main() -> None:
     arguments = parser.parse_args()
     params = to_params(read_params(PARAMS))
     parts = folds(params, arguments.budget, arguments.replicates)
-    assert params.gan.steps is not None, "gan.steps: null in params.yaml; this wants a number of steps"
+    if params.gan.steps is None:
+        parser.error("gan.steps of params.yaml is null: this wants a number of steps")
     synthetic = generated(params, params.gan.recipe, "default", params.gan.steps, parts, arguments.seed)
     settings: list[tuple[str, bool, float, float]] = [  # name, generated digits, their share, alpha
         ("real+classical", False, 0.5, 0.0),
