@@ -5,8 +5,8 @@
     python -m benchmarks.precision --device cpu --rounds 2 --steps 200 --classifier-steps 200
 
 On a GPU unmeasured so far: none was at hand. A round trains the GAN once in each precision, from the same weights with
-the same draws, on a GPU with steps as CUDA graphs; each second round in the other order; a first, short training of each
-does not count. CAS: the share of the rest of the development part that the study's classifier, trained in the same
+the same draws, on a GPU with steps as CUDA graphs; each second round in the other order; a first, short training of
+each does not count. CAS: the share of the rest of the development part that the study's classifier, trained in the same
 precision on generated digits alone, reads rightly. Training amplifies rounding, so that the CAS of a round differ by
 chance: read their mean difference beside its standard error.
 """
