@@ -12,6 +12,7 @@ import importlib.util
 import logging
 import socket
 import sys
+from asyncio import CancelledError
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -82,11 +83,11 @@ def _run(own: socket.socket, artifacts: Path) -> None:
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """All but one: Gradio answers 404 to a page whose session has ended meanwhile, when its answer has begun already,
-    and the server logs that with a traceback of three screens: Gradio's own race, of which nobody need know.
+    """All but what the end of the server does to a page that is open: it cancels the page's heartbeat, which uvicorn
+    logs as an error, with a traceback of three screens.
     """
-    error = record.exc_info[1] if record.exc_info else None
-    return not (isinstance(error, RuntimeError) and getattr(error.__cause__, "status_code", None) == 404)
+    cancelled = bool(record.exc_info) and isinstance(record.exc_info[1], CancelledError)  # type: ignore[index]
+    return not cancelled and not record.getMessage().startswith("Cancel ")
 
 
 if __name__ == "__main__":

@@ -134,7 +134,9 @@ def layout(shelf: Shelf) -> gr.Blocks:
                 grid = gr.HTML(elem_id="grid")
 
         asked, worded = [budget, replicate, labels, each, seed, spread], [text, budget, replicate, seed, spread]
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        # Answers come with the request itself: through Gradio's queue one in thirty quick changes never reached the
+        # page, whose stream of answers had just been closed.
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
         at_once: dict[str, Any] = {**quiet, "trigger_mode": "always_last"}
 
         def draw(*values: Any) -> str:

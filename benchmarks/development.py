@@ -2,6 +2,7 @@
 
     python -m benchmarks.development gan --recipes relativistic relativistic_plain_reals
     python -m benchmarks.development gan --members 3
+    python -m benchmarks.development gan --steps 16000 --shares 0.1 0.25 0.5
     python -m benchmarks.development gan --set-recipe default generator_rate=0.001 distort_reals.rotate=24
     python -m benchmarks.development gan --pool --budget 5021 --replicates 1 --per-class 5000 --arms gan
     python -m benchmarks.development classifier --set steps=1600 steps=3200 learning_rate=0.004
@@ -200,6 +201,9 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=1, help="GANs of each subset whose digits are mixed")
     parser.add_argument("--steps", type=int, help="GAN steps; gan.steps of params.yaml if left out")
     parser.add_argument("--set", nargs="+", default=["default"], help="changes of section classifier, one setting each")
+    parser.add_argument(
+        "--shares", nargs="+", type=float, help="generated part of a batch; that of params.yaml if left out"
+    )
     parser.add_argument("--arms", nargs="+", default=[arm.name for arm in ARMS])
     parser.add_argument("--rates", nargs="+", type=float, default=GRID, help="the grid of `rates`, for every arm")
     parser.add_argument("--budget", type=int, default=50)
@@ -231,14 +235,19 @@ def main() -> None:
         synthetic = (
             generated(params, recipe, gan_changes, steps, parts, arguments.seed, arguments.members) if needed else []
         )
-        for changes in arguments.set:
-            changed = dataclasses.replace(params, classifier=with_changes(params.classifier, changes))
+        shares = arguments.shares or [params.arms.synthetic_share.gan]
+        for changes, share in itertools.product(arguments.set, shares):
+            changed = dataclasses.replace(
+                params,
+                classifier=with_changes(params.classifier, changes),
+                arms=with_changes(params.arms, f"synthetic_share.gan={share}"),
+            )
             gans = f"{recipe} {gan_changes} {steps} steps" + (
                 f" x {arguments.members}" if arguments.members > 1 else ""
             )
             gans += f", {params.generate.per_class} a class" if arguments.per_class else ""
             gans += ", learnt from the pool" if arguments.pool else ""
-            said = f"share {params.arms.synthetic_share.gan:g}; classifier {describe(changed.classifier, changes)}"
+            said = f"share {share:g}; classifier {describe(changed.classifier, changes)}"
             setting = f"{gans}; {said}"
             table = accuracies(changed, arms, parts, synthetic, setting, arguments.seed)
             table = table.assign(budget=arguments.budget)

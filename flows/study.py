@@ -24,6 +24,7 @@ from flows.dvc import Checkout, Outcome, git, project_root
 from flows.errors import RunError
 from flows.graph import GraphLocked, Stage, read_graph
 from flows.history import free_name, publish_history, read_history, verdict_before
+from flows.leftovers import end_tasks
 from flows.notices import notify, on_failure
 from flows.processes import CommandFailed, Locked, Processes, Stopped
 from flows.progress import ProgressArtifact
@@ -60,7 +61,13 @@ CHECKOUT = Study()  # as it stands
 NOT_RUN = "Not run"  # state of a stage that needs one which failed; Prefect lets no other type than Failed through
 
 
-@flow(name="augmentation-study", on_failure=[on_failure], on_crashed=[on_failure], validate_parameters=True)
+@flow(
+    name="augmentation-study",
+    on_failure=[on_failure],
+    on_crashed=[on_failure, end_tasks],
+    on_cancellation=[end_tasks],
+    validate_parameters=True,
+)
 def augmentation_study(study: Study = CHECKOUT) -> State[dict[str, Any]]:
     """Bring the study up to date, show what came out, and save what changed as a DVC experiment."""
     log, home, processes = get_run_logger(), project_root(Path.cwd()), Processes()

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import hashlib
 import os
+import signal
 from pathlib import Path
 
 # Before anything imports torch, and for the processes that tests start.
@@ -19,6 +20,9 @@ from pipeline.images import LabelledImages
 
 ROOT = Path(__file__).resolve().parent.parent
 RAW = ROOT / "datasets" / "MNIST" / "raw"
+
+# A job in the background of a script, or under nohup, ignores SIGINT, and so would the stages that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

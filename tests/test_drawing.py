@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from joblib.externals.loky import get_reusable_executor
 from small_study import BUDGET, REPLICATES, Study
 from toy_images import bright_corners
 
@@ -38,6 +39,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def artifacts(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(trained / "artifacts", tmp_path / "artifacts")
     monkeypatch.chdir(tmp_path)
+    # joblib keeps its workers for the next call, in the folder in which they began: that of an earlier test.
+    get_reusable_executor().shutdown(wait=True)
 
 
 def study(folder: Path, workers: int) -> Study:

@@ -57,6 +57,9 @@ def test_a_scheduled_and_a_triggered_run_complete_and_a_cancelled_one_leaves_not
     assert alive.read_text() == last
     print(f"\na stage ended {float(last) - asked:.1f} s after its flow run was cancelled")
     assert float(last) - asked < 10
+    tasks: dict[str, Any] = {"flow_runs": {"id": {"any_": [cancelled]}}}
+    states = {one["name"]: one["state"]["type"] for one in server.post("/task_runs/filter", **tasks)}
+    assert len(states) > 2 and set(states.values()) <= {"COMPLETED", "CANCELLED"} and "CANCELLED" in states.values()
     assert not any(json.loads((server.root / ".dvc/tmp/rwlock").read_text()).values())
 
     change(server.root, "steps: 1000", "steps: 3")
