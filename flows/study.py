@@ -97,8 +97,12 @@ def augmentation_study(study: Study = CHECKOUT) -> State[dict[str, Any]]:
     return Completed(message=f"{counts}. {primary.get('sentence', '')}".strip(), data=result)
 
 
+@task(task_run_name="save", **RETRIED)
 def save(checkout: Checkout, name: str, study: Study) -> bool:
-    """Save what changed as the DVC experiment `name`; False where targets left outputs unmade: DVC cannot save that."""
+    """Save what changed as the DVC experiment `name`; False where targets left outputs unmade: DVC cannot save that.
+
+    Tried again while another run in the same checkout holds an output.
+    """
     try:
         checkout.save_experiment(name)
     except CommandFailed as error:

@@ -71,6 +71,12 @@ class Server:
         wait(lambda: self.get(f"/flow_runs/{run}")["state"]["type"] in ENDED)
         return str(self.get(f"/flow_runs/{run}")["state"]["type"])
 
+    def completes(self, run: str) -> None:
+        """Wait for a flow run's end, and show its log if it is not a good one."""
+        if self.ended(run) != "COMPLETED":
+            logs = self.post("/logs/filter", logs={"flow_run_id": {"any_": [run]}}, sort="TIMESTAMP_ASC")
+            raise AssertionError("\n".join(log["message"] for log in logs))
+
 
 def wait(ready: Callable[[], Any], seconds: float = 120) -> None:
     until = time.monotonic() + seconds

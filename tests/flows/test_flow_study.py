@@ -13,11 +13,12 @@ from contextlib import chdir, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 from typing import Any
 
 import psutil
 import pytest
+from prefect import flow
 from prefect.artifacts import Artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
@@ -32,7 +33,7 @@ from flows.history import read_history
 from flows.processes import CommandFailed, Processes
 from flows.request import Study
 from flows.slots import Slots
-from flows.study import augmentation_study, pull, push
+from flows.study import augmentation_study, pull, push, save
 from flows.sweep import Sweep, recipe_sweep
 
 pytestmark = pytest.mark.usefixtures("prefect", "here")
@@ -286,6 +287,26 @@ def test_a_dirty_lock_is_one_line(here: Path) -> None:
     state = run()
     (here / "dvc.lock").write_text(lock)
     assert state.is_failed() and "dvc.lock" in state.message and "\n" not in state.message
+
+
+def test_a_save_waits_for_an_output_that_another_run_holds(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(save, "retry_delay_seconds", 0.1)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        held = {"write": {str(here / "artifacts/split"): {"pid": other.pid, "cmd": "dvc repro"}}}
+        (here / ".dvc/tmp/rwlock").write_text(json.dumps(held))
+
+        @flow
+        def saving() -> bool:
+            return save(Checkout(here, Processes()), "waited", Study())
+
+        def let_go(*_: object) -> None:
+            other.communicate(b"\n")  # DVC takes a lock away whose process has ended
+
+        Timer(8, let_go).start()
+        state = saving(return_state=True)
+    dvc(here, "exp", "remove", "waited")
+    assert state.is_completed(), state.message
+    assert tasks(state)["save"].run_count > 1
 
 
 def test_an_unreachable_remote_is_one_line(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
