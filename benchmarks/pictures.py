@@ -50,11 +50,12 @@ SMALL = {
 
 
 def draw_study(page: Any) -> None:
-    """verdict.png: the top of the page. digits.png: its section with real digits beside generated ones."""
+    """verdict.png: the top of the page, above its links. digits.png: its section with real digits beside generated ones."""
     page.goto(PAGE.resolve().as_uri())
-    page.screenshot(path=IMAGES / "verdict.png", clip={"x": 0, "y": 0, "width": WIDTH, "height": 1040})
+    links = page.locator("nav").first.bounding_box()["y"]
+    page.screenshot(path=IMAGES / "verdict.png", clip={"x": 0, "y": 0, "width": WIDTH, "height": links})
     top, end = (page.locator(name).bounding_box()["y"] for name in ("#images", "#copies"))
-    clip = {"x": 0, "y": top - 20, "width": WIDTH, "height": end - top - 40}
+    clip = {"x": 0, "y": top - 20, "width": WIDTH, "height": end - top - 20}
     page.screenshot(path=IMAGES / "digits.png", clip=clip, full_page=True)
 
 
