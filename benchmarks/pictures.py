@@ -50,7 +50,7 @@ SMALL = {
 
 
 def draw_study(page: Any) -> None:
-    """verdict.png: the top of the page, above its links. digits.png: its section of real digits beside generated ones."""
+    """verdict.png: the page above its links. digits.png: its section with real digits beside generated ones."""
     page.goto(PAGE.resolve().as_uri())
     links = page.locator("nav").first.bounding_box()["y"]
     page.screenshot(path=IMAGES / "verdict.png", clip={"x": 0, "y": 0, "width": WIDTH, "height": links})
