@@ -101,6 +101,9 @@ def layout(shelf: Shelf) -> gr.Blocks:
     """The page's parts and what each event changes."""
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         classes = gr.State(None)  # of the generator that is chosen
+        # Another text each time that the program itself has changed the controls; unseen (style.css), but in the page,
+        # or it would raise no event.
+        turn = gr.Textbox(elem_id="turn", show_label=False, container=False)
         gr.Markdown(INTRODUCTION, elem_id="introduction")
         empty = gr.HTML(visible=False)
         with gr.Row(visible=False, elem_id="desk") as desk:
@@ -176,11 +179,19 @@ def layout(shelf: Shelf) -> gr.Blocks:
             budget.select(turned, [budget, replicate, classes], of_entry, **quiet),
             others.click(lambda: secrets.randbelow(studio.SEEDS), None, seed, **quiet),
         ):
-            event.then(draw, asked, grid, **at_once)
-            event.then(write, worded, written, **at_once)
-        gr.on([replicate.input, labels.input, each.input, seed.input, spread.input], draw, asked, grid, **at_once)
+            event.then(lambda: secrets.token_hex(8), None, turn, **quiet)
+        # One listener for all that changes a picture: of two, the answer to the older question could come last.
+        gr.on(
+            [turn.change, *(one.input for one in (replicate, labels, each, seed, spread))], draw, asked, grid, **at_once
+        )
         # Not text.input, which a pasted text does not raise.
-        gr.on([text.change, replicate.input, seed.input, spread.input], write, worded, written, **at_once)
+        gr.on(
+            [turn.change, text.change, *(one.input for one in (replicate, seed, spread))],
+            write,
+            worded,
+            written,
+            **at_once,
+        )
     return page
 
 
