@@ -86,8 +86,8 @@ def is_news(record: logging.LogRecord) -> bool:
     """All but what the end of the server does to a page that is open: it cancels the page's heartbeat, which uvicorn
     logs as an error, with a traceback of three screens.
     """
-    cancelled = bool(record.exc_info) and isinstance(record.exc_info[1], CancelledError)  # type: ignore[index]
-    return not cancelled and not record.getMessage().startswith("Cancel ")
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, CancelledError) and not record.getMessage().startswith("Cancel ")
 
 
 if __name__ == "__main__":

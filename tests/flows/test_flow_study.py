@@ -13,7 +13,7 @@ from contextlib import chdir, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Thread, Timer
+from threading import Event, Thread
 from typing import Any
 
 import psutil
@@ -299,14 +299,17 @@ def test_a_save_waits_for_an_output_that_another_run_holds(here: Path, monkeypat
         def saving() -> bool:
             return save(Checkout(here, Processes()), "waited", Study())
 
-        def let_go(*_: object) -> None:
-            other.communicate(b"\n")  # DVC takes a lock away whose process has ended
+        may_pass = save.retry_condition_fn
 
-        Timer(8, let_go).start()
+        def asked(*given: Any) -> bool:
+            other.communicate(b"\n")  # the first try has failed; DVC takes a lock away whose process has ended
+            return may_pass(*given)
+
+        monkeypatch.setattr(save, "retry_condition_fn", asked)
         state = saving(return_state=True)
     dvc(here, "exp", "remove", "waited")
     assert state.is_completed(), state.message
-    assert tasks(state)["save"].run_count > 1
+    assert tasks(state)["save"].run_count == 2
 
 
 def test_an_unreachable_remote_is_one_line(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
