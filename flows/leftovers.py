@@ -1,4 +1,4 @@
-"""What a flow run leaves behind on the server where its process is gone: tasks that would wait for good."""
+"""What a cancelled flow run leaves behind on the server: tasks that would wait for good."""
 
 from __future__ import annotations
 
@@ -19,14 +19,12 @@ UNFINISHED = TaskRunFilterStateType(any_=[StateType.SCHEDULED, StateType.PENDING
 
 
 def end_tasks(flow: Any, flow_run: Any, state: Any) -> None:
-    """Prefect's hook for a flow run that was cancelled or crashed: cancel those of its tasks that have no end."""
+    """Prefect's hook for a flow run that was cancelled: cancel those of its tasks that have no end."""
     with get_client(sync_client=True) as client:
         tasks = client.read_task_runs(
             flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run.id])),
             task_run_filter=TaskRunFilter(state=TaskRunFilterState(type=UNFINISHED)),
         )
-        ended: State[Any] = Cancelled(
-            message="its flow run was cancelled" if state.is_cancelling() else "its flow run crashed"
-        )
+        ended: State[Any] = Cancelled(message="its flow run was cancelled")
         for task in tasks:
             client.set_task_run_state(task.id, ended, force=True)

@@ -64,7 +64,7 @@ NOT_RUN = "Not run"  # state of a stage that needs one which failed; Prefect let
 @flow(
     name="augmentation-study",
     on_failure=[on_failure],
-    on_crashed=[on_failure, end_tasks],
+    on_crashed=[on_failure],
     on_cancellation=[end_tasks],
     validate_parameters=True,
 )
