@@ -31,6 +31,8 @@ class Adam:
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor], learning_rate: float | Tensor) -> None:
         """One step along `gradients`, one for each weight. A tensor () as learning rate can be captured (CUDA)."""
+        if isinstance(learning_rate, Tensor):
+            learning_rate = learning_rate.float()  # what the fused computation reads there, whatever the weights are
         adam(
             self.weights,
             [_in_order_of(weight, gradient) for weight, gradient in zip(self.weights, gradients, strict=True)],
