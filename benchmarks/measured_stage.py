@@ -6,12 +6,15 @@ python -m benchmarks.measured_stage MEMORY.json train_gan --budget 50 --params p
 from __future__ import annotations
 
 import json
+import os
 import resource
 import runpy
 import sys
+import traceback
 from pathlib import Path
 
 import psutil
+from joblib.externals.loky import get_reusable_executor
 
 MIB = 2**20
 
@@ -23,6 +26,27 @@ def peak(process: int | str = "self") -> int:
     except (FileNotFoundError, ProcessLookupError):
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
+
+
+def run_in(folder: Path, arguments: list[str]) -> None:
+    """`main` with these arguments in a process of multiprocessing's, whose working folder is then `folder`.
+
+    Such a process would wait for joblib's workers for ever: it ends them, and then itself.
+    """
+    os.chdir(folder)
+    sys.argv[1:] = arguments
+    status: object = 1
+    try:
+        main()
+        status = 0
+    except SystemExit as end:
+        status = end.code
+    except BaseException:
+        traceback.print_exc()
+    get_reusable_executor().shutdown(wait=True, kill_workers=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status if isinstance(status, int) else int(status is not None))
 
 
 def main() -> None:

@@ -39,6 +39,7 @@ from pipeline.provenance import seen
 # Finished replicates, so that a killed stage takes up where it stopped; outside what DVC versions.
 CACHE = Path(".cache")
 CACHE_BYTES = 2 * 1024**3
+AT_ONCE = 40  # trainings on one GPU; chunks halve where so many do not fit
 
 Record = dict[str, float]
 Result = dict[str, Any]  # named arrays and lists of records
@@ -48,8 +49,9 @@ Result = dict[str, Any]  # named arrays and lists of records
 class ComputeConfig:
     """Section `compute` of params.yaml.
 
-    device, precision: part of what made a result, and so are at_once, the replicates that one process trains at once,
-    because stacked weights are rounded otherwise, and on a GPU capture, steps as CUDA graphs. The others change none.
+    device, precision: part of what made a result, and so are at_once, the trainings that one process makes at once,
+    because stacked weights are rounded otherwise (null for one, but AT_ONCE on a GPU of this machine), and on a GPU
+    capture, steps as CUDA graphs. The others change none.
     precision: auto is tf32 on a GPU, float32 on a CPU; bf16, of the networks while they are trained. workers:
     processes of this machine on a CPU, null for one a core. backend: this machine, or a cluster; address: of that, null
     for its usual environment variable.
@@ -57,14 +59,17 @@ class ComputeConfig:
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "tf32", "bf16"] = "auto"
-    at_once: int = 1
-    capture: bool = False
+    at_once: int | None = None
+    capture: bool = True
     workers: int | None = None
     backend: Literal["local", "dask", "ray"] = "local"
     address: str | None = None
 
     def __post_init__(self) -> None:
-        require(self.at_once > 0, "at_once: must be positive; 1 for one by one")
+        require(
+            self.at_once is None or self.at_once > 0,
+            f"at_once: must be positive; 1 for one by one, null for that on a CPU and {AT_ONCE} on a GPU",
+        )
         require(self.workers is None or self.workers > 0, "workers: must be positive, or null for one a core")
 
 
@@ -104,15 +109,17 @@ def describe(config: ComputeConfig, jobs: Sequence[Mapping[str, Any]], many: Man
 
 def _groups(jobs: Sequence[Mapping[str, Any]], many: Many | None, config: ComputeConfig) -> list[list[int]]:
     """Numbers of the jobs that one process trains together, or one after another."""
-    if many is None or config.at_once == 1:
+    at_once = _at_once(config, len(jobs))
+    if many is None or at_once == 1:
         return [[number] for number in range(len(jobs))]
-    return jobs_to_groups(jobs, many, _at_once(config, len(jobs)))
+    return jobs_to_groups(jobs, many, at_once)
 
 
 def _at_once(config: ComputeConfig, jobs: int) -> int:
     """Trainings that one process makes at once: as asked, but with several cards no more than give work to each."""
-    several = config.backend == "local" and resolve_device(config).type == "cuda" and torch.cuda.device_count() > 1
-    return min(config.at_once, ceil(jobs / torch.cuda.device_count())) if several else config.at_once
+    if config.backend != "local" or resolve_device(config).type != "cuda":
+        return config.at_once or 1
+    return max(1, min(config.at_once or AT_ONCE, ceil(jobs / max(1, torch.cuda.device_count()))))
 
 
 def run_replicates(
@@ -139,8 +146,8 @@ def run_replicates(
     kept = memory.cache(_kept, ignore=["obtain"])
     made_by = f"{_code_digest()} {torch.__version__} {device.type} {config.precision}"
     groups = _groups(jobs, many, config)
-    if many is not None and config.at_once > 1:
-        made_by += f" at_once {_at_once(config, len(jobs))}"  # other groups round otherwise
+    if many is not None and (at_once := _at_once(config, len(jobs))) > 1:
+        made_by += f" at_once {at_once}"  # other groups round otherwise
     if many is not None and config.capture and device.type == "cuda":  # a CPU has no graphs
         made_by += " captured"
     keys = [(function, dict(job), device.type, made_by) for job in jobs]

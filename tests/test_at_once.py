@@ -27,7 +27,7 @@ from toy_images import bright_corners
 
 from benchmarks.at_once import gan_loops, measured, measured_processes, to_row
 from benchmarks.loops import GanTask, our_gan
-from pipeline import capture, compute, feed, transforms
+from pipeline import capture, compute, convolution, feed, transforms
 from pipeline.at_once import Many
 from pipeline.classifier import replicate as classifier_replicate
 from pipeline.classifier import training as classifier_training
@@ -196,7 +196,14 @@ def float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         torch.set_default_dtype(torch.float32)
 
 
-@pytest.mark.usefixtures("float64")
+@pytest.fixture(params=["grouped", "products"])
+def convolutions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of stacked networks, as a CPU computes them and as a GPU does."""
+    if request.param == "products":
+        monkeypatch.setattr(convolution, "_as_product", torch._C._functorch.is_batchedtensor)
+
+
+@pytest.mark.usefixtures("float64", "convolutions")
 @pytest.mark.parametrize("name", RECIPES)
 def test_gans_at_once_are_those_of_the_plain_loop(name: str) -> None:
     reals = subsets(RECIPES[name])
@@ -384,6 +391,7 @@ def materials() -> dict[str, list[Material]]:
     }
 
 
+@pytest.mark.usefixtures("convolutions")
 @pytest.mark.parametrize("name", materials())
 def test_classifiers_at_once_are_those_of_the_plain_loop(name: str) -> None:
     group = materials()[name]
@@ -486,12 +494,21 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("gpu")
 def test_on_a_gpu_one_training_is_captured_too(cache: Path) -> None:
-    called, results = run("aab", capture=True)
+    called, results = run("aab", capture=True, at_once=1)
     assert called == [[0], [1], [2]] and {result["by"] for result in results} == {"many, captured"}
-    assert run("aab", capture=True)[0] == []
+    assert run("aab", capture=True, at_once=1)[0] == []
     called, results = run("aab", capture=True, at_once=2)
     assert called == [[0, 1], [2]] and {result["by"] for result in results} == {"many, captured"}
-    assert {result["by"] for result in run("aab")[1]} == {"one"}, "kept apart"
+    assert {result["by"] for result in run("aab", at_once=1, capture=False)[1]} == {"one"}, "kept apart"
+
+
+@pytest.mark.usefixtures("gpu")
+def test_left_open_a_gpu_trains_many_at_once_and_a_cluster_one_by_one(cache: Path) -> None:
+    assert ComputeConfig().at_once is None
+    assert run("aab")[0] == [[0, 1], [2]]
+    jobs = [{"number": number, "kind": "a"} for number in range(compute.AT_ONCE + 1)]
+    assert [len(group) for group in compute._groups(jobs, MANY, ComputeConfig())] == [40, 1]
+    assert [len(group) for group in compute._groups(jobs, MANY, ComputeConfig(backend="dask"))] == [1] * 41
 
 
 def test_bf16_is_for_one_training_and_for_several(cache: Path) -> None:

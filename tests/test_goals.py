@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from benchmarks import goals
 from benchmarks.goals import commands, judged, prepared, to_sections
 from pipeline.errors import InputError
 
@@ -70,16 +71,18 @@ def test_a_mistake_changes_nothing(tmp_path: Path) -> None:
         prepared(tmp_path / "c", "quick", [])
 
 
-def test_stages_run_without_dvc_in_a_folder_of_their_own(
-    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def run_goals(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks.goals", *arguments], cwd=root, capture_output=True, text=True, check=False
+    )
+
+
+def test_stages_run_without_dvc_in_a_folder_of_their_own(tmp_path: Path, root: Path) -> None:
     """Three stages of a tiny study of MNIST, for real; the oracle of 20 steps meets no goal."""
     before = {path: path.stat().st_mtime_ns for path in (root / "params.yaml", root / "dvc.lock")}
-    argv = ["goals", "full", "--stages", "check", "prepare", "train_oracle", "--folder", str(tmp_path / "study")]
-    argv += ["--set", "oracle.steps=20", "oracle.width=4", "compute.device=cpu", "compute.at_once=1"]
-    monkeypatch.setattr("sys.argv", [*argv, "compute.capture=false"])
-    goals.main()
-    out = capfd.readouterr().out.splitlines()
+    given = ["full", "--stages", "check", "prepare", "train_oracle", "--folder", str(tmp_path / "study"), "--set"]
+    given += ["oracle.steps=20", "oracle.width=4", "compute.device=cpu", "compute.at_once=1", "compute.capture=false"]
+    out = run_goals(root, *given).stdout.splitlines()
     assert out[-1].startswith("the oracle to 99.5 % within 10 s: ") and out[-1].endswith(": NOT met")
     assert [line.split()[0] for line in out[-5:-2]] == ["check", "prepare", "train_oracle"]
     assert " s in stages, " in out[-2] and "nan s" not in out[-2]
@@ -90,12 +93,8 @@ def test_stages_run_without_dvc_in_a_folder_of_their_own(
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
-def test_a_stage_that_fails_ends_it_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["goals", "quick", "--stages", "split", "--folder", str(tmp_path / "study")])
-    with pytest.raises(SystemExit) as end:
-        goals.main()
-    err = capfd.readouterr().err.splitlines()
-    assert end.value.code == 2 and err[-1] == "benchmarks.goals: stage split@50 ended with status 2"
+def test_a_stage_that_fails_ends_it_in_one_line(tmp_path: Path, root: Path) -> None:
+    ended = run_goals(root, "quick", "--stages", "split", "--folder", str(tmp_path / "study"))
+    err = ended.stderr.splitlines()
+    assert ended.returncode == 2 and err[-1] == "benchmarks.goals: stage split@50 ended with status 2"
     assert "artifacts/data/train.npz: no such file" in err[-2]

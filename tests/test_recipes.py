@@ -22,7 +22,7 @@ from torch import nn
 
 from pipeline.batches import labels_to_batches, to_tensors
 from pipeline.errors import InputError
-from pipeline.feed import gather
+from pipeline.feed import gather, one_by_one
 from pipeline.folders import folder_to_images
 from pipeline.gan import step as stepping
 from pipeline.gan.losses import LOSSES
@@ -285,7 +285,7 @@ class TestTraining:
 
         batches = labels_to_batches(toy.labels, 10, 4, derive(seed, "batches"))
         sets = [(torch.tensor(toy.pixels), torch.tensor(toy.labels), batches)]
-        reals, labels = next(gather(sets, None, torch.Generator(), CPU))
+        reals, labels = next(one_by_one(gather(sets, None, torch.Generator(), CPU)))
         draws = torch.Generator().manual_seed(derive(seed, "noise"))
         functions, weights = LOSSES[loss], list(copy.discriminator.parameters())
         with torch.no_grad():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from pipeline.bfloat16 import BatchNorm2d
 from pipeline.chunks import in_chunks
+from pipeline.convolution import Conv2d
 
 # The penultimate features are few enough for a Fréchet distance on a few thousand images.
 FEATURES = 64
@@ -21,14 +24,14 @@ class Classifier(nn.Module):
     def __init__(self, channels: int, classes: int, width: int) -> None:
         super().__init__()
         self.convolutions = nn.Sequential(
-            nn.Conv2d(channels, width, 5, stride=2, padding=2, bias=False),
+            Conv2d(channels, width, 5, stride=2, padding=2, bias=False),
             nn.MaxPool2d(2),  # before the norm, which then has a quarter to do
             BatchNorm2d(width),
             nn.ReLU(),
-            nn.Conv2d(width, 2 * width, 3, padding=1, bias=False),
+            Conv2d(width, 2 * width, 3, padding=1, bias=False),
             BatchNorm2d(2 * width),
             nn.ReLU(),
-            nn.Conv2d(2 * width, FEATURES, 3, stride=2, padding=1, bias=False),
+            Conv2d(2 * width, FEATURES, 3, stride=2, padding=1, bias=False),
             BatchNorm2d(FEATURES),
             nn.ReLU(),
         )
@@ -46,12 +49,12 @@ class Classifier(nn.Module):
 
 def dropout_mask(count: int, rate: float, draws: torch.Generator) -> Tensor:
     """(count, 64): 0 with probability `rate`, else 1 / (1 - rate). From `draws`, where nn.Dropout takes global ones."""
-    return uniform_to_mask(dropout_draw(count, draws), rate)
+    return uniform_to_mask(dropout_draw([count], draws), rate)
 
 
-def dropout_draw(count: int, draws: torch.Generator) -> Tensor:
-    """(count, 64), uniform in [0, 1): what `uniform_to_mask` takes, for one network or several."""
-    return torch.rand(count, FEATURES, generator=draws, device=draws.device)
+def dropout_draw(shape: Sequence[int], draws: torch.Generator) -> Tensor:
+    """(*shape, 64), uniform in [0, 1): what `uniform_to_mask` takes, for one network or several."""
+    return torch.rand(*shape, FEATURES, generator=draws, device=draws.device)
 
 
 def uniform_to_mask(uniform: Tensor, rate: float) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import cos, pi
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from pipeline.bfloat16 import cast
 from pipeline.capture import Step, captured
 from pipeline.classifier.network import Classifier, dropout_draw, uniform_to_mask
 from pipeline.config import require
-from pipeline.feed import gather, together
+from pipeline.feed import Block, blocks_together, gather, one_by_one
 from pipeline.images import LabelledImages
 from pipeline.seeds import derive
 from pipeline.stacked import Stacked
@@ -174,8 +174,9 @@ def train_many(
         return losses
 
     step_function = _new_step(loss_of, list(stacked.weights.values()), config, capture)
-    drawn = together(draw(material, config, seed, device) for material, seed in zip(materials, seeds, strict=True))
-    for step, losses in _run(step_function, drawn, config, every):
+    pairs = zip(materials, seeds, strict=True)
+    blocks = blocks_together([draw_blocks(material, config, seed, device) for material, seed in pairs])
+    for step, losses in _run(step_function, one_by_one(blocks), config, every):
         if step == config.steps:
             for number in range(len(networks)):
                 stacked.unstack(number)
@@ -192,14 +193,17 @@ def smoothed_cross_entropy(
     return (each * importance).sum() / importance.sum()
 
 
-def draw(
-    material: Material, config: ClassifierConfig, seed: int, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor, Tensor | None, Tensor]]:
+def draw(material: Material, config: ClassifierConfig, seed: int, device: torch.device) -> Iterator[tuple[Any, ...]]:
     """All that is drawn for each step: as `material_to_batches`, and what the dropout's mask is made of."""
+    return one_by_one(draw_blocks(material, config, seed, device))
+
+
+def draw_blocks(material: Material, config: ClassifierConfig, seed: int, device: torch.device) -> Iterator[Block]:
+    """What `draw` gives, in blocks of several steps."""
     distortions = torch.Generator(device).manual_seed(derive(seed, "distortion"))
     dropout = torch.Generator(device).manual_seed(derive(seed, "dropout"))
-    for images, targets, importance in material_to_batches(material, config, seed, distortions, device):
-        yield images, targets, importance, dropout_draw(len(images), dropout)
+    for images, targets, importance in material_to_blocks(material, config, seed, distortions, device):
+        yield images, targets, importance, dropout_draw(images.shape[:2], dropout)
 
 
 def _new_step(
@@ -231,8 +235,15 @@ def _run(
 
 def material_to_batches(
     material: Material, config: ClassifierConfig, seed: int, distortions: torch.Generator, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+) -> Iterator[tuple[Any, ...]]:
     """Pixels (N, C, H, W); targets, labels (N,) or probabilities (N, K); and weights in the loss (N,), if any."""
+    return one_by_one(material_to_blocks(material, config, seed, distortions, device))
+
+
+def material_to_blocks(
+    material: Material, config: ClassifierConfig, seed: int, distortions: torch.Generator, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+    """The batches of `material_to_batches`, B at a time: (B, N, C, H, W) and so on."""
     for phase, (steps, shares) in enumerate(material.phases(config.steps, config.batch_size)):
         later = ("phase", phase) if phase else ()
         parts = []
@@ -254,8 +265,11 @@ def material_to_batches(
         if material.batches == "weighted":
             counts = np.bincount(material.sample.labels, minlength=len(material.sample.classes))
             by_class = torch.from_numpy(len(material.sample) / np.maximum(counts, 1)).float().to(device)
-        for batch, targets in gather(parts, material.distortion, distortions, device):
-            yield batch, targets, by_place if by_class is None else by_class[targets]
+        for batches, targets in gather(parts, material.distortion, distortions, device):
+            if by_class is not None:
+                yield batches, targets, by_class[targets]
+            else:
+                yield batches, targets, None if by_place is None else by_place.expand(len(batches), -1)
 
 
 def learning_rate_factor(step: int, steps: int) -> float:

@@ -13,7 +13,7 @@ from torch import Tensor
 from pipeline.adam import Adam
 from pipeline.batches import labels_to_batches
 from pipeline.capture import Step
-from pipeline.feed import gather
+from pipeline.feed import gather, one_by_one
 from pipeline.gan.losses import LOSSES, gradient_penalty, interpolates_penalty
 from pipeline.gan.networks.layers import Discriminator, Generator, channels_last
 from pipeline.gan.recipe import Recipe
@@ -87,9 +87,8 @@ def draw(
     draws = torch.Generator(device).manual_seed(derive(seed, "noise"))
     between = torch.Generator(device).manual_seed(derive(seed, "interpolates"))
     drops = torch.Generator(device).manual_seed(derive(seed, "dropout"))
-    for step, (reals, classes) in enumerate(
-        gather([(pixels, labels, batches)], recipe.distort_reals, distortions, device), 1
-    ):
+    blocks = gather([(pixels, labels, batches)], recipe.distort_reals, distortions, device)
+    for step, (reals, classes) in enumerate(one_by_one(blocks), 1):
         penalised, turn = moves(recipe, step)
         times = 1 + (recipe.generator_steps if turn and recipe.turns == "alternate" else 0)
         noise = [torch.randn(len(classes), latent, generator=draws, device=device) for _ in range(times)]
@@ -221,4 +220,4 @@ def _norm(gradients: Sequence[Tensor], several: int | None) -> Tensor:
     """Of all of one GAN's gradients together."""
     if several is None:
         return torch.stack(torch._foreach_norm([gradient.detach() for gradient in gradients])).norm()
-    return torch.stack([gradient.detach().flatten(1).norm(dim=1) for gradient in gradients]).norm(dim=0)
+    return torch.cat([gradient.detach().flatten(1) for gradient in gradients], 1).norm(dim=1)

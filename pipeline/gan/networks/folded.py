@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.convolution import Conv2d
 from pipeline.gan.networks import layers
 from pipeline.gan.networks.layers import NetworksConfig, channels_last, require_multiple, require_numbers
 
@@ -51,9 +52,9 @@ class Generator(layers.Generator):
         self.label = nn.Embedding(classes, 64)
         self.mapping = nn.Linear(config.latent + 64, 128)
         self.project = nn.Linear(128, math.prod(self.base))
-        self.refine = nn.Conv2d(full, full, 3, padding=1)
+        self.refine = Conv2d(full, full, 3, padding=1)
         self.gain = nn.Embedding(classes, full)  # a gain a class and channel, close to the image
-        self.paint = nn.Conv2d(full, channels * FOLD**2, 3, padding=1)
+        self.paint = Conv2d(full, channels * FOLD**2, 3, padding=1)
         _initialise(self)
         nn.init.zeros_(self.gain.weight)
         nn.init.normal_(self.paint.weight, 0, 1 / math.sqrt(full * 9))
@@ -75,9 +76,9 @@ class Discriminator(layers.Discriminator):
         channels, height, width = shape
         classes = classes or 1
         full, features = config.discriminator_width, 2 * config.discriminator_width
-        self.stem = nn.Conv2d(channels * FOLD**2, full, 3, padding=1)
-        self.refine = nn.Conv2d(full, full, 3, padding=1)
-        self.last = nn.Conv2d(full, features, 3, stride=2, padding=1)
+        self.stem = Conv2d(channels * FOLD**2, full, 3, padding=1)
+        self.refine = Conv2d(full, full, 3, padding=1)
+        self.last = Conv2d(full, features, 3, stride=2, padding=1)
         positions = math.prod(-(-side // (2 * FOLD)) for side in (height, width))
         self.mix = nn.Linear(features * positions, features)
         self.label = nn.Embedding(classes, features)
