@@ -3,7 +3,7 @@
 As torch's documentation has it ("CUDA semantics", CUDA Graphs): warm up on a side stream; capture there, with inputs at
 fixed places; replay. What the function must keep to: it draws no random number, which are among its inputs, so that no
 generator need be known to the graph; it copies nothing between the host and the device; what it carries from call to
-call it changes in place; and what it returns needs no gradient. tests/test_cuda.py holds it to the plain loop, on a GPU.
+call it changes in place; and what it returns needs no gradient. tests/test_cuda.py holds it to the plain loop.
 """
 
 from __future__ import annotations
