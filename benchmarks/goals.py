@@ -5,12 +5,10 @@
     python -m benchmarks.goals full --stages check prepare train_oracle
     python -m benchmarks.goals full_mnist                              # a GAN to a CAS of 98.5 within 60 s; oracle too
 
-Unmeasured so far: no GPU was at hand. The study is merged into a copy of params.yaml, and runs in a folder of its own
-(--folder keeps it), so that nothing is finished beforehand and nothing here is changed. Where there is a GPU, what
-trains does so 40 at once, with steps as CUDA graphs; --set compute.at_once=1 and the like say otherwise. Seconds are
-those inside a stage, as its record has them; its start comes on top, and stands in the last line.
-Memory: what torch has held on the GPU, of the stage's own process (on several GPUs workers hold more), and the largest
-process. Stage report is left out.
+Measured in benchmarks/RESULTS.md. The study is merged into a copy of params.yaml, and runs in a folder of its own
+(--folder keeps it), so that nothing is finished beforehand and nothing here is changed. Seconds are those inside a
+stage, as its record has them; its start comes on top, and stands in the last line. Memory: what torch has held on the
+GPU, of the stage's own process (on several GPUs workers hold more), and the largest process. Stage report is left out.
 """
 
 from __future__ import annotations
@@ -38,7 +36,6 @@ from pipeline.stages.stage import PARAMS, read_params
 from pipeline.studies import STUDIES, merge_study
 
 ROOT = Path(__file__).resolve().parents[1]
-ON_A_GPU = ("compute.at_once=40", "compute.capture=true")
 LEFT_OUT = ("report",)
 PRELOADED = ("pipeline.classifier.arms", "pipeline.comparison", "pipeline.compute", "pipeline.quality.assessment")
 
@@ -171,14 +168,12 @@ def main() -> None:
     parser.add_argument("--stages", nargs="+", help="these alone, as dvc.yaml names them; all but report if left out")
     parser.add_argument("--folder", type=Path, help="run there, and keep it; a temporary one if left out")
     arguments = parser.parse_args()
-    on_gpu = torch.cuda.is_available()
-    changes = [*(ON_A_GPU if on_gpu else ()), *arguments.set]
-    where = torch.cuda.get_device_name() if on_gpu else "CPU"
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     with tempfile.TemporaryDirectory() as temporary:
         folder = (arguments.folder or Path(temporary)).resolve()
         try:
-            params = prepared(folder, arguments.study, changes)
-            print(f"{machine()}; {where}; {arguments.study} {' '.join(changes)}", flush=True)
+            params = prepared(folder, arguments.study, arguments.set)
+            print(f"{machine()}; {where}; {arguments.study} {' '.join(arguments.set)}", flush=True)
             table = run_study(folder, params["study"]["budgets"], arguments.stages)
         except InputError as error:
             parser.exit(2, f"benchmarks.goals: {error}\n")

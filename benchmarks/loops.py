@@ -6,7 +6,7 @@ GAN the discriminator's pass, then the generator's on fresh noise. Networks, ini
 learning rates, losses and penalties are ours. Two things are not: the common loop draws its images with replacement,
 and its RandomAffine has no elastic part, which spares it work that our classifier's loop does.
 
-On a GPU, unmeasured so far for want of one: all of them in a study's precision; ours as CUDA graphs, the common loop
+On a GPU, where it is not measured yet: all of them in a study's precision; ours as CUDA graphs, the common loop
 with pinned batches that are copied beside the step.
 """
 

@@ -3,7 +3,7 @@
     python -m benchmarks.peers
     python -m benchmarks.peers --what gan --rounds 3 --steps 300
     python -m benchmarks.peers --what classifier gan  # without the seconds to a fixed CAS, which are a long run
-    python -m benchmarks.peers --device cuda          # all of them on a GPU: unmeasured so far, for want of one
+    python -m benchmarks.peers --device cuda          # all of them on a GPU: not measured yet
 
 Each system trains the project's own classifier (on real images under classical augmentation) and the default GAN, on 50
 digits a class of the development part: the same networks, first weights, batch size and number of steps. `ours` and

@@ -4,7 +4,7 @@
     python -m benchmarks.precision --rounds 10 --recipe relativistic_wide --steps 20000
     python -m benchmarks.precision --device cpu --rounds 2 --steps 200 --classifier-steps 200
 
-On a GPU unmeasured so far: none was at hand. A round trains the GAN once in each precision, from the same weights with
+On a GPU not measured yet. A round trains the GAN once in each precision, from the same weights with
 the same draws, on a GPU with steps as CUDA graphs; each second round in the other order; a first, short training of
 each does not count. CAS: the share of the rest of the development part that the study's classifier, trained in the same
 precision on generated digits alone, reads rightly. Training amplifies rounding, so that the CAS of a round differ by

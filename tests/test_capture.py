@@ -1,7 +1,7 @@
 """Capturing steps as CUDA graphs, with stand-ins for CUDA: what is warmed up, captured, replayed, and said if it fails.
 
 The stand-in of a graph records what a step does to its places, and does it again when it is replayed. That a real graph
-does the same is torch's promise, untried here for want of a GPU.
+does the same is held by tests/test_cuda.py, where there is a GPU.
 """
 
 from __future__ import annotations
