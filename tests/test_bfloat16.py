@@ -17,7 +17,7 @@ import torch
 from test_at_once import CONFIG, CPU, RECIPE, RECIPES, SEEDS, apart, gans, subsets
 from torch import Tensor, nn
 
-from pipeline import compute
+from pipeline import compute, convolution
 from pipeline.at_once import Many
 from pipeline.bfloat16 import cast, is_native
 from pipeline.classifier import replicate as classifier_replicate
@@ -91,8 +91,11 @@ def test_penalties_are_finite_and_right(name: str, kind: str) -> None:
 
 
 @pytest.mark.usefixtures("autocast_of_a_gpu")
+@pytest.mark.parametrize("products", [False, True])
 @pytest.mark.parametrize("kind", ["zero_centred", "interpolates"])
-def test_penalties_of_stacked_networks_are_too(kind: str) -> None:
+def test_penalties_of_stacked_networks_are_too(kind: str, products: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if products:  # as a GPU computes their convolutions
+        monkeypatch.setattr(convolution, "_as_product", torch._C._functorch.is_batchedtensor)
     stacked, given = Stacked([critic("relativistic", seed) for seed in (1, 2)]), some_images(2, 64)
     weights = list(stacked.weights.values())
     wanted, gradient = penalties(stacked, weights, kind, *given)
