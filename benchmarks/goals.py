@@ -161,6 +161,14 @@ def read_scores(folder: Path) -> dict[str, float]:
     return scores
 
 
+def read_accuracies(folder: Path) -> pd.DataFrame | None:
+    """In percent, mean over replicates: a row an arm, a column a budget; None where `compare` has not run."""
+    path = folder / "results/accuracies.csv"
+    if not path.exists():
+        return None
+    return pd.read_csv(path).pivot_table("accuracy", "arm", "budget", sort=False).round(2)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.goals", description=__doc__)
     parser.add_argument("study", help="a file of conf/, without its ending")
@@ -177,10 +185,12 @@ def main() -> None:
             table = run_study(folder, params["study"]["budgets"], arguments.stages)
         except InputError as error:
             parser.exit(2, f"benchmarks.goals: {error}\n")
-        scores = read_scores(folder)
+        scores, accuracies = read_scores(folder), read_accuracies(folder)
     print(f"\n{table.to_string(index=False)}")
     memory = f", at most {table['device'].max():.0f} MiB on the GPU" if "device" in table else ""
     print(f"{table['seconds'].sum():.1f} s in stages, {table['clock'].sum():.1f} s with their start{memory}")
+    if accuracies is not None:
+        print(accuracies.to_string())
     for line in judged(arguments.study, params, table, scores):
         print(line)
 

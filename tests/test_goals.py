@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.goals import commands, judged, prepared, to_sections
+from benchmarks.goals import commands, judged, prepared, read_accuracies, to_sections
 from pipeline.errors import InputError
 
 
@@ -33,6 +33,16 @@ def test_changes_are_nested_and_read_as_yaml() -> None:
         "compute": {"capture": True},
         "compare": {"primary": {"arm": "gan"}},
     }
+
+
+def test_accuracies_are_means_over_replicates(tmp_path: Path) -> None:
+    assert read_accuracies(tmp_path) is None
+    (tmp_path / "results").mkdir()
+    rows = [("real", 50, 0, 96.0), ("real", 50, 1, 97.0), ("gan", 50, 0, 94.0), ("gan", 50, 1, 95.02)]
+    table = pd.DataFrame(rows, columns=["arm", "budget", "replicate", "accuracy"])
+    table.to_csv(tmp_path / "results/accuracies.csv", index=False)
+    found = read_accuracies(tmp_path)
+    assert found is not None and found[50].to_dict() == {"real": 96.5, "gan": 94.51}
 
 
 def a_table(**seconds: float) -> pd.DataFrame:
