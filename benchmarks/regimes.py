@@ -102,6 +102,7 @@ TABLES: dict[str, Callable[[Path], pd.DataFrame]] = {
     "rotated": study_to_table,
     "blurred": study_to_table,
     "noisy_labels": study_to_table,
+    "noisy_on_top": study_to_table,
     "unlabelled": study_to_table,
     "imbalance": groups_to_table,
     "controls": controls_to_table,
