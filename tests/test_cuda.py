@@ -1,7 +1,7 @@
 """On a real GPU, and skipped where there is none: captured steps and stacked trainings are the plain loop's, but for
 rounding; bfloat16 trains; out of memory, chunks halve.
 
-As in tests/test_at_once.py GANs are compared in double precision, here over twice its steps, so that graphs of all
+As in tests/test_at_once.py GANs are compared in double precision, here over three times its steps, so that graphs of all
 kinds of step are replayed, and classifiers in single precision.
 """
 
