@@ -1,8 +1,8 @@
 """On a real GPU, and skipped where there is none: captured steps and stacked trainings are the plain loop's, but for
 rounding; bfloat16 trains; out of memory, chunks halve.
 
-As in tests/test_at_once.py GANs are compared in double precision, here over three times its steps, so that graphs of all
-kinds of step are replayed, and classifiers in single precision.
+As in tests/test_at_once.py GANs are compared in double precision, here over three times its steps, so that graphs of
+all kinds of step are replayed, and classifiers in single precision.
 """
 
 from __future__ import annotations
