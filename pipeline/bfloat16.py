@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipeline.stacked import is_stacked
+
 
 def cast(network: Callable[..., Tensor], device: torch.device, bf16: bool) -> Callable[..., Tensor]:
     """`network` itself, or, if `bf16`, under autocast; what it returns is float32 either way."""
@@ -41,7 +43,7 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, values: Tensor) -> Tensor:
         values = values.to(self.weight.dtype)
-        if not torch._C._functorch.is_batchedtensor(values):
+        if not is_stacked(values):
             return super().forward(values)
         # Without cuDNN, for which torch 2.11 asks in what order stacked values lie; vmap cannot say.
         with torch.backends.cudnn.flags(enabled=False):

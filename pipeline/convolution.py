@@ -1,7 +1,6 @@
 """A convolution that, of several stacked networks on a GPU, is one batched product.
 
-vmap turns R convolutions into one of R groups, which cuDNN computes group by group in part: at 40 replicates a
-classifier's step took 4.7 ms of kernels so, and 1.6 ms as a product of unfolded patches (one H200, torch 2.11).
+vmap turns R convolutions into one of R groups, which cuDNN computes group by group in part (benchmarks/RESULTS.md).
 """
 
 from __future__ import annotations
@@ -11,6 +10,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from pipeline.stacked import is_stacked
 
 
 class Conv2d(nn.Conv2d):
@@ -28,7 +29,7 @@ class Conv2d(nn.Conv2d):
 
 
 def _as_product(weight: Tensor) -> bool:
-    return weight.is_cuda and torch._C._functorch.is_batchedtensor(weight)
+    return weight.is_cuda and is_stacked(weight)
 
 
 class Product(torch.autograd.Function):

@@ -14,6 +14,11 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 
+def is_stacked(values: Tensor) -> bool:
+    """Is it the part of stacked values that vmap shows one network?"""
+    return bool(torch._C._functorch.is_batchedtensor(values))
+
+
 class Stacked:
     """`networks`, R of one shape and in one mode. Training steps move the stacked values; `unstack` brings them back.
 

@@ -40,7 +40,7 @@ from pipeline.gan.recipe import Recipe
 from pipeline.gan.step import moves, passes
 from pipeline.gan.training import Gan, new_gan
 from pipeline.images import LabelledImages
-from pipeline.stacked import Stacked
+from pipeline.stacked import Stacked, is_stacked
 from pipeline.stages.train_oracle import train_oracle
 from pipeline.transforms import Distortion
 
@@ -200,7 +200,7 @@ def float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def convolutions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of stacked networks, as a CPU computes them and as a GPU does."""
     if request.param == "products":
-        monkeypatch.setattr(convolution, "_as_product", torch._C._functorch.is_batchedtensor)
+        monkeypatch.setattr(convolution, "_as_product", is_stacked)
 
 
 @pytest.mark.usefixtures("float64", "convolutions")

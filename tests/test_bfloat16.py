@@ -30,7 +30,7 @@ from pipeline.gan.losses import LOSSES, gradient_penalty, interpolates_penalty
 from pipeline.gan.recipe import load_recipe
 from pipeline.gan.training import new_gan
 from pipeline.images import LabelledImages
-from pipeline.stacked import Stacked
+from pipeline.stacked import Stacked, is_stacked
 
 CONVOLUTION = "aten::convolution"  # what vmap makes of every other kind of convolution
 
@@ -95,7 +95,7 @@ def test_penalties_are_finite_and_right(name: str, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["zero_centred", "interpolates"])
 def test_penalties_of_stacked_networks_are_too(kind: str, products: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if products:  # as a GPU computes their convolutions
-        monkeypatch.setattr(convolution, "_as_product", torch._C._functorch.is_batchedtensor)
+        monkeypatch.setattr(convolution, "_as_product", is_stacked)
     stacked, given = Stacked([critic("relativistic", seed) for seed in (1, 2)]), some_images(2, 64)
     weights = list(stacked.weights.values())
     wanted, gradient = penalties(stacked, weights, kind, *given)

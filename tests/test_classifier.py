@@ -12,16 +12,24 @@ import torch
 
 from pipeline.batches import to_tensors
 from pipeline.classifier.arms import ARMS, BASELINE_ARMS, GAN_ARMS, affine_copies, interpolated
-from pipeline.classifier.network import FEATURES, Classifier, dropout_mask, images_to_features, images_to_logits
+from pipeline.classifier.network import (
+    FEATURES,
+    Classifier,
+    dropout_draw,
+    images_to_features,
+    images_to_logits,
+    uniform_to_mask,
+)
 from pipeline.classifier.replicate import train_replicate
 from pipeline.classifier.training import (
     ClassifierConfig,
     Material,
     learning_rate_factor,
-    material_to_batches,
+    material_to_blocks,
     new_classifier,
     train,
 )
+from pipeline.feed import one_by_one
 from pipeline.images import LabelledImages
 from pipeline.transforms import Distortion
 from pipeline.weights import network_to_arrays
@@ -110,12 +118,12 @@ def test_steps_shrink_to_nothing_along_the_schedule(toy: LabelledImages) -> None
 
 def test_dropout_keeps_the_mean_and_comes_from_the_given_draws() -> None:
     state = torch.random.get_rng_state()
-    mask = dropout_mask(1000, 0.25, torch.Generator().manual_seed(1))
+    mask = uniform_to_mask(dropout_draw([1000], torch.Generator().manual_seed(1)), 0.25)
     assert mask.unique().tolist() == pytest.approx([0, 4 / 3])
     assert (mask == 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
     assert mask.shape == (1000, FEATURES)
-    assert torch.equal(mask, dropout_mask(1000, 0.25, torch.Generator().manual_seed(1)))
-    assert (dropout_mask(9, 0.0, torch.Generator()) == 1).all()
+    assert torch.equal(mask, uniform_to_mask(dropout_draw([1000], torch.Generator().manual_seed(1)), 0.25))
+    assert (uniform_to_mask(dropout_draw([9], torch.Generator()), 0.0) == 1).all()
     assert torch.equal(torch.random.get_rng_state(), state), "the global random numbers were disturbed"
 
 
@@ -306,7 +314,7 @@ def test_a_weight_of_one_is_no_weight(toy: LabelledImages, fresh_toy: LabelledIm
 def test_a_batch_weighs_its_synthetic_images(toy: LabelledImages, fresh_toy: LabelledImages) -> None:
     material = Material(toy, fresh_toy, None, 0.25, weight=0.2)
     config = ClassifierConfig(4, 2, 12, 0.01, 0.01, 0.0, 0.1)
-    _, labels, importance = next(material_to_batches(material, config, 3, torch.Generator(), CPU))
+    _, labels, importance = next(one_by_one(material_to_blocks(material, config, 3, torch.Generator(), CPU)))
     assert labels.shape == (12,)
     assert importance is not None
     torch.testing.assert_close(importance, torch.tensor([1.0] * 9 + [0.2] * 3))
@@ -326,7 +334,7 @@ def test_pretraining_sees_synthetic_images_first_and_real_ones_after(
 ) -> None:
     material = Material(toy, fresh_toy, None, 0.5, order="pretrained")
     config = ClassifierConfig(4, 5, 12, 0.01, 0.01, 0.0, 0.1)
-    batches = [images for images, _, _ in material_to_batches(material, config, 3, torch.Generator(), CPU)]
+    batches = [images for images, _, _ in one_by_one(material_to_blocks(material, config, 3, torch.Generator(), CPU))]
     assert len(batches) == 5
     known = [{image.tobytes() for image in to_tensors(part, CPU)[0].numpy()} for part in (fresh_toy, toy)]
     where = [[image.tobytes() in part for part in known] for batch in batches for image in batch.numpy()]
@@ -339,7 +347,7 @@ def test_natural_batches_are_as_the_images_come_and_weights_make_up_for_it(toy: 
     counts = {}
     for kind in ("balanced", "natural", "weighted"):
         material = Material(uneven, None, None, 0.5, batches=kind)  # type: ignore[arg-type]
-        drawn = list(material_to_batches(material, config, 3, torch.Generator(), CPU))
+        drawn = list(one_by_one(material_to_blocks(material, config, 3, torch.Generator(), CPU)))
         counts[kind] = np.bincount(torch.cat([labels for _, labels, _ in drawn]).numpy()).tolist()
         weights = {int(k): float(w) for _, ks, ws in drawn if ws is not None for k, w in zip(ks, ws, strict=True)}
     assert counts == {"balanced": [40, 40, 40], "natural": [80, 20, 20], "weighted": [80, 20, 20]}

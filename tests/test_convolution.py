@@ -10,7 +10,7 @@ from torch.func import vmap
 
 from pipeline import convolution
 from pipeline.convolution import Conv2d, Product
-from pipeline.stacked import Stacked
+from pipeline.stacked import Stacked, is_stacked
 
 # side, size of the kernel, stride, padding
 SHAPES = [
@@ -64,7 +64,7 @@ def test_a_stacked_layer_is_a_product_with_its_bias(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Product, "apply", lambda *given: used.append(1) or apply(*given))
     torch.testing.assert_close(Stacked(layers)(images), plain)
     assert not used, "on a CPU, groups are faster"
-    monkeypatch.setattr(convolution, "_as_product", torch._C._functorch.is_batchedtensor)
+    monkeypatch.setattr(convolution, "_as_product", is_stacked)
     torch.testing.assert_close(Stacked(layers)(images), plain)
     assert used
     with torch.autocast("cpu", torch.bfloat16):

@@ -42,14 +42,9 @@ class Classifier(nn.Module):
         return self.convolutions(images).amax((2, 3))
 
     def forward(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Logits; `mask` (N, 64), as `dropout_mask` gives it, multiplies the features while training."""
+        """Logits; `mask` (N, 64), as `uniform_to_mask` gives it, multiplies the features while training."""
         features = self.features(images)
         return self.linear(features if mask is None else features * mask)
-
-
-def dropout_mask(count: int, rate: float, draws: torch.Generator) -> Tensor:
-    """(count, 64): 0 with probability `rate`, else 1 / (1 - rate). From `draws`, where nn.Dropout takes global ones."""
-    return uniform_to_mask(dropout_draw([count], draws), rate)
 
 
 def dropout_draw(shape: Sequence[int], draws: torch.Generator) -> Tensor:
@@ -58,6 +53,7 @@ def dropout_draw(shape: Sequence[int], draws: torch.Generator) -> Tensor:
 
 
 def uniform_to_mask(uniform: Tensor, rate: float) -> Tensor:
+    """0 with probability `rate`, else 1 / (1 - rate); nn.Dropout takes global random numbers."""
     return (uniform >= rate).float() / (1 - rate)
 
 

@@ -186,7 +186,7 @@ def train_many(
 def smoothed_cross_entropy(
     logits: Tensor, targets: Tensor, importance: Tensor | None, label_smoothing: float
 ) -> Tensor:
-    """Mean over a batch, weighted by `importance` (N,) if any. logits: (N, K). targets: as `material_to_batches`."""
+    """Mean over a batch, weighted by `importance` (N,) if any. logits: (N, K). targets: as `draw`."""
     if importance is None:
         return F.cross_entropy(logits, targets, label_smoothing=label_smoothing)
     each = F.cross_entropy(logits, targets, label_smoothing=label_smoothing, reduction="none")
@@ -194,7 +194,11 @@ def smoothed_cross_entropy(
 
 
 def draw(material: Material, config: ClassifierConfig, seed: int, device: torch.device) -> Iterator[tuple[Any, ...]]:
-    """All that is drawn for each step: as `material_to_batches`, and what the dropout's mask is made of."""
+    """All that is drawn for each step.
+
+    Pixels (N, C, H, W); targets, labels (N,) or probabilities (N, K); weights in the loss (N,), if any; and what the
+    dropout's mask is made of.
+    """
     return one_by_one(draw_blocks(material, config, seed, device))
 
 
@@ -233,17 +237,10 @@ def _run(
             losses.clear()
 
 
-def material_to_batches(
-    material: Material, config: ClassifierConfig, seed: int, distortions: torch.Generator, device: torch.device
-) -> Iterator[tuple[Any, ...]]:
-    """Pixels (N, C, H, W); targets, labels (N,) or probabilities (N, K); and weights in the loss (N,), if any."""
-    return one_by_one(material_to_blocks(material, config, seed, distortions, device))
-
-
 def material_to_blocks(
     material: Material, config: ClassifierConfig, seed: int, distortions: torch.Generator, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-    """The batches of `material_to_batches`, B at a time: (B, N, C, H, W) and so on."""
+    """The first three of what `draw` gives, of B steps at a time: (B, N, C, H, W) and so on."""
     for phase, (steps, shares) in enumerate(material.phases(config.steps, config.batch_size)):
         later = ("phase", phase) if phase else ()
         parts = []

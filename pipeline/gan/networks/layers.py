@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pipeline.bfloat16 import BatchNorm1d, BatchNorm2d
 from pipeline.config import require
 from pipeline.errors import InputError
+from pipeline.stacked import is_stacked
 
 
 class NetworksConfig:
@@ -111,7 +112,7 @@ def channels_last(images: Tensor) -> Tensor:
     Several networks' images at once (R, N, C, H, W), or the part of them that vmap shows one network, stay as they are:
     torch has no such order for these.
     """
-    if images.dim() != 4 or torch._C._functorch.is_batchedtensor(images):
+    if images.dim() != 4 or is_stacked(images):
         return images
     return images.contiguous(memory_format=torch.channels_last)
 
