@@ -119,9 +119,14 @@ def training(study: Study) -> tuple[subprocess.Popen[str], list[psutil.Process],
     process = started("train_gan")
     stage = psutil.Process(process.pid)
 
+    def is_at_it(child: psutil.Process) -> bool:
+        try:
+            return child.ppid() != process.pid and sum(child.cpu_times()[:2]) > 1  # of its own, since it was forked
+        except psutil.NoSuchProcess:  # libraries start short programs as they are imported
+            return False
+
     def workers() -> list[psutil.Process]:
-        below = [child for child in stage.children(recursive=True) if child.ppid() != process.pid]
-        return [child for child in below if sum(child.cpu_times()[:2]) > 1]  # of its own, since it was forked
+        return [child for child in stage.children(recursive=True) if is_at_it(child)]
 
     wait_for(lambda: len(workers()) == 2, 60)
     return process, stage.children(recursive=True), workers()
