@@ -6,12 +6,11 @@
     python -m benchmarks.development gan --set-recipe default generator_rate=0.001 distort_reals.rotate=24
     python -m benchmarks.development gan --pool --budget 5021 --replicates 1 --per-class 5000 --arms gan
     python -m benchmarks.development classifier --set steps=1600 steps=3200 learning_rate=0.004
-    python -m benchmarks.development rates
 
 Subsets of `--budget` a class are drawn from the development part (400 a class); accuracy is measured on the rest of it.
-Prints one row a setting and arm, and appends the replicates to docs/development.csv. `rates` gives every arm the same
-grid of learning rates under params.yaml as it stands, and writes docs/rates.csv, from which the page prints its check.
-GANs and classifiers already trained by an earlier call are taken from the cache. The official test set is never opened.
+Prints one row a setting and arm, and appends the replicates to docs/development.csv. GANs and classifiers that an
+earlier call trained are taken from the cache. The official test set is never opened. Whether the settings chosen suit
+a study's own conditions is for `python -m pipeline.tune`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,24 +28,19 @@ from pipeline.classifier.arms import ARMS, Arm, affine_copies, interpolated
 from pipeline.classifier.replicate import train_replicate as train_classifier
 from pipeline.classifier.training import ClassifierConfig, Material
 from pipeline.compute import run_replicates
-from pipeline.errors import InputError
 from pipeline.gan.networks.registry import new_generator
 from pipeline.gan.recipe import load_recipe
 from pipeline.gan.replicate import train_replicate as train_gan
 from pipeline.gan.sampling import class_balanced
 from pipeline.images import LabelledImages, join
-from pipeline.report import words
-from pipeline.report.rates import RATE, RATES, params_to_settings, rate_check
-from pipeline.report.tables import rates_to_text
 from pipeline.seeds import derive
 from pipeline.sources import read
 from pipeline.stages.check import Params, to_params
-from pipeline.stages.stage import PARAMS, read_params, write_csv
+from pipeline.stages.stage import PARAMS, read_params
 from pipeline.subsets import DEVELOPMENT_SEED, development_part, disjoint_subsets
 from pipeline.weights import arrays_to_network
 
 OUTPUT = Path("docs/development.csv")
-GRID = (0.015, 0.03, 0.06)  # a factor of 2 apart, around the default
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,41 +131,6 @@ def accuracies(
     return pd.DataFrame(rows)
 
 
-def rate_grid(
-    params: Params, rates: Sequence[float], parts: list[Fold], synthetic: list[LabelledImages], seed: int
-) -> pd.DataFrame:
-    """Accuracy in percent of every arm on each fold at each learning rate: columns RATE, arm, replicate, accuracy."""
-    tables = []
-    for rate in rates:
-        changed = dataclasses.replace(params, classifier=dataclasses.replace(params.classifier, learning_rate=rate))
-        table = accuracies(changed, list(ARMS), parts, synthetic, f"rate {rate:g}", seed)
-        tables.append(table.drop(columns="setting").assign(**{RATE: rate}))
-    return pd.concat(tables, ignore_index=True)
-
-
-def measure_rates(values: Mapping[str, Any], rates: Sequence[float], budget: int, parts: list[Fold], seed: int) -> None:
-    """The grid under the params `values`, into docs/rates.csv; prints the check as the page has it."""
-    params = to_params(values)
-    if params.gan.steps is None:
-        raise InputError("gan.steps: null in params.yaml; the check wants a number of steps")
-    synthetic = generated(params, params.gan.recipe, "default", params.gan.steps, parts, seed)
-    table = rate_grid(params, rates, parts, synthetic, seed)
-    settings = {key: value for key, value in params_to_settings(values).items() if key != RATE}
-    table = pd.DataFrame({"budget": budget, "seed": seed, **settings}, index=table.index).join(table)
-    put_in(RATES, table)
-    check = rate_check(table, values, budget)
-    print("\n".join([rates_to_text(check).to_string(index=False), *words.rates(check)]))
-
-
-def put_in(path: Path, table: pd.DataFrame) -> None:
-    """Write `table` into the CSV at `path`; rows of the same everything but accuracy give way to it, others stay."""
-    old = pd.read_csv(path) if path.exists() else table.head(0)
-    if len(old):
-        table = pd.concat([old, table], ignore_index=True)
-    keys = [name for name in table.columns if name != "accuracy"]
-    write_csv(path, table.drop_duplicates(keys, keep="last"))
-
-
 def with_changes(config: Any, changes: str) -> Any:
     """`steps=3200,learning_rate=0.004` over a dataclass of numbers; `default` changes nothing. A dot leads into a part
     that is a dataclass itself: `distort_reals.rotate=24`.
@@ -195,7 +153,7 @@ def describe(config: ClassifierConfig, changes: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.development", description=__doc__)
-    parser.add_argument("what", choices=["gan", "classifier", "rates"])
+    parser.add_argument("what", choices=["gan", "classifier"])
     parser.add_argument("--recipes", nargs="+", default=["relativistic"], help="files of conf/gan")
     parser.add_argument("--set-recipe", nargs="+", default=["default"], help="changes of the recipe, one setting each")
     parser.add_argument("--members", type=int, default=1, help="GANs of each subset whose digits are mixed")
@@ -205,25 +163,18 @@ def main() -> None:
         "--shares", nargs="+", type=float, help="generated part of a batch; that of params.yaml if left out"
     )
     parser.add_argument("--arms", nargs="+", default=[arm.name for arm in ARMS])
-    parser.add_argument("--rates", nargs="+", type=float, default=GRID, help="the grid of `rates`, for every arm")
     parser.add_argument("--budget", type=int, default=50)
     parser.add_argument("--pool", action="store_true", help="learn from images that a study may draw, any budget")
     parser.add_argument("--per-class", type=int, help="generated digits; generate.per_class of params.yaml if left out")
     parser.add_argument("--replicates", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    if arguments.what == "rates" and (arguments.pool or arguments.per_class):
-        parser.error("rates: goes with neither --pool nor --per-class, which docs/rates.csv does not tell apart")
-    values = read_params(PARAMS)
-    params = to_params(values)
+    params = to_params(read_params(PARAMS))
     if arguments.per_class:
         params = dataclasses.replace(
             params, generate=dataclasses.replace(params.generate, per_class=arguments.per_class)
         )
     parts = folds(params, arguments.budget, arguments.replicates, arguments.pool)
-    if arguments.what == "rates":
-        measure_rates(values, arguments.rates, arguments.budget, parts, arguments.seed)
-        return
     arms = [arm for arm in ARMS if arm.name in arguments.arms]
     if arguments.what == "gan":
         arms = [arm for arm in arms if arm.synthetic == "gan"]

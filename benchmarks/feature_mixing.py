@@ -15,13 +15,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.development import folds, generated, put_in
+from benchmarks.development import folds, generated
 from benchmarks.mixed import train_mixed
 from pipeline.classifier.training import Material
 from pipeline.compute import run_replicates
 from pipeline.seeds import derive
 from pipeline.stages.check import to_params
 from pipeline.stages.stage import PARAMS, read_params
+from pipeline.tune import put_in
 
 OUTPUT = Path("docs/mixing.csv")
 ALPHAS = (0.2, 1.0)

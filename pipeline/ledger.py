@@ -18,6 +18,7 @@ from pipeline.errors import InputError
 
 LEDGER = Path("docs/openings.csv")
 ACCURACIES = Path("results/accuracies.csv")
+TRIALS = ("development", "validation")  # parts of the data that leave the test set shut
 UNKNOWN = "unknown"  # the test set of predictions whose params nobody kept
 TEXTS = ["predictions", "commit", "date", "data", "part", "seed", "recipe", "arm", "reference"]  # as they are written
 # predictions: a key of what was predicted. commit, date: the oldest that held it, UTC. data, part: which test images.
@@ -28,7 +29,8 @@ COLUMNS = [*TEXTS[:7], "budget", "arm", "reference", "replicates", "delta", "ci_
 @dataclass(frozen=True)
 class Reuse:
     """How often one test set was opened. test_set: its name. openings: rows of the ledger, oldest first. trials: how
-    many on the development part of the same data. known: the study at hand is among them (or, a trial, opens nothing).
+    many on the development part of the same data, or tested on it. known: the study at hand is among them (or, a trial,
+    opens nothing).
     """
 
     test_set: str
@@ -73,6 +75,6 @@ def count(ledger: pd.DataFrame, data: Mapping[str, Any], key: str) -> Reuse:
     study at hand, by `accuracies_to_key`."""
     name = data_to_test_set(data)
     rows = ledger[ledger["data"].isin([name, UNKNOWN])]
-    openings = rows[rows["part"] != "development"].sort_values("date", kind="stable")
-    trial = data.get("part") == "development"
+    openings = rows[~rows["part"].isin(TRIALS)].sort_values("date", kind="stable")
+    trial = data.get("part") in TRIALS
     return Reuse(name, openings, len(rows) - len(openings), trial or key in set(openings["predictions"]))

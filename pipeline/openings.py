@@ -28,7 +28,16 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.errors import InputError
-from pipeline.ledger import ACCURACIES, COLUMNS, LEDGER, UNKNOWN, accuracies_to_key, data_to_test_set, read_ledger
+from pipeline.ledger import (
+    ACCURACIES,
+    COLUMNS,
+    LEDGER,
+    TRIALS,
+    UNKNOWN,
+    accuracies_to_key,
+    data_to_test_set,
+    read_ledger,
+)
 from pipeline.stages.stage import PARAMS, write_csv
 
 COPIES = f":(glob)docs/**/{ACCURACIES.name}"
@@ -158,7 +167,7 @@ def main() -> int:
         ledger = pd.DataFrame([*ledger.to_dict("records"), *rows], columns=COLUMNS).sort_values("date", kind="stable")
         write_csv(LEDGER, ledger)
     for name, found in ledger.groupby("data"):
-        trials = int((found["part"] == "development").sum())
+        trials = int(found["part"].isin(TRIALS).sum())
         print(f"openings: the test set of {name}: {len(found) - trials}; trials on its development part: {trials}")
     if UNKNOWN in set(ledger["data"]):
         print(f"openings: those of {UNKNOWN} count for every test set until {LEDGER} says in column data which it was")

@@ -28,8 +28,8 @@ SIGMA = 1 / 28  # of the blur, share of the side: 1 pixel of MNIST's 28
 def shifted(test: LabelledImages, config: DataConfig) -> LabelledImages:
     """`test` as section `data` asks for it: rotated, blurred, or USPS's digits in its place.
 
-    A study of the development part is tested on USPS's training digits, so that its test digits stay shut, too. Raises
-    InputError if USPS's files cannot be had.
+    A trial is tested on USPS's training digits, so that its test digits stay shut, too. Raises InputError if USPS's
+    files cannot be had.
     """
     match config.shift:
         case "rotated":
@@ -38,7 +38,7 @@ def shifted(test: LabelledImages, config: DataConfig) -> LabelledImages:
             return replace(test, pixels=blurred(test.pixels))
         case "usps":
             usps = read(replace(config, source="usps", shift="none"))
-            return usps.train if config.part == "development" else usps.test
+            return usps.test if config.part == "all" else usps.train
     return test
 
 

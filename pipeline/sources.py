@@ -33,16 +33,17 @@ MNIST_LIKE = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNI
 class DataConfig:
     """Section `data` of params.yaml.
 
-    source: which set. part: all of it, or the development part of its training images alone: the test images then go
-    no further than the reading of the files, which drops training images that equal one. shift: what the test images
-    are changed to (shift.py). root: the folder that holds MNIST/raw/, FashionMNIST/raw/ and so on, or the user's own
+    source: which set. part: all of it; or the development part of its training images alone (development), or what a
+    study may draw with the development part as its test (validation): the test images then go no further than the
+    reading of the files, which drops training images that equal one. shift: what the test images are changed to
+    (shift.py). root: the folder that holds MNIST/raw/, FashionMNIST/raw/ and so on, or the user's own
     folder. image_size: side in pixels; images of another size are resized. channels: of a folder; auto is colour if any
     image is not grey. test_fraction: of each class, held out if a folder has no train/ and test/. split_seed: of that
     draw, of what the development part holds out, and of the shift.
     """
 
     source: Literal["mnist", "fashion_mnist", "kmnist", "emnist_digits", "usps", "folder"]
-    part: Literal["all", "development"]
+    part: Literal["all", "development", "validation"]
     shift: Literal["none", "rotated", "blurred", "usps"]
     root: str
     image_size: int

@@ -105,7 +105,7 @@ def test_the_data_section_is_built() -> None:
         ({"source": "cifar"}, "data.source: must be one of mnist, fashion_mnist, kmnist"),
         ({"root": ""}, "data.root: must name a folder, got an empty text"),
         ({"image_size": 7}, "data.image_size: must be 8 pixels or more, got 7"),
-        ({"part": "test"}, "data.part: must be one of all, development, got 'test'"),
+        ({"part": "test"}, "data.part: must be one of all, development, validation, got 'test'"),
         ({"shift": "turned"}, "data.shift: must be one of none, rotated, blurred, usps, got 'turned'"),
         (
             {"shift": "usps", "source": "usps"},

@@ -11,11 +11,13 @@ import torch
 from toy_images import bright_corners
 
 from benchmarks import development
-from benchmarks.development import folds, with_changes
+from benchmarks.development import Fold, folds, generated, with_changes
 from benchmarks.mixed import train_mixed
+from pipeline import compute
 from pipeline.classifier.replicate import train_replicate
 from pipeline.classifier.training import ClassifierConfig, Material
 from pipeline.gan.recipe import load_recipe
+from pipeline.images import LabelledImages
 from pipeline.stages.check import to_params
 from pipeline.stages.stage import PARAMS, read_params
 
@@ -64,3 +66,22 @@ def test_mixing_nothing_is_the_plain_loop(synthetic: object) -> None:
     again = [train_mixed(material, test, CONFIG, 5, 1.0, CPU, report("really mixed")) for _ in range(2)]
     assert np.array_equal(*(result["predictions"] for result in again))
     assert losses["really mixed"][0] == losses["really mixed"][1] > losses["plain"][0]
+
+
+def test_several_gans_of_a_subset_share_its_set(
+    root: Path, toy: LabelledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(compute, "CACHE", tmp_path / "cache")
+    values = read_params(PARAMS)
+    values["data"]["image_size"] = 8
+    values["generate"]["per_class"] = 6
+    values["compute"]["workers"] = 1
+    parts, checked = [Fold(toy, toy), Fold(toy.subset(np.arange(15)), toy)], to_params(values)
+    one = generated(checked, "relativistic", "default", 2, parts, 1)
+    two = generated(checked, "relativistic", "default", 2, parts, 1, members=2)
+    assert [len(images) for images in two] == [len(images) for images in one] == [18, 18]
+    for alone, together in zip(one, two, strict=True):
+        first, second = together.pixels[:9], together.pixels[9:]  # 3 of each class from each GAN
+        assert all(image.tobytes() in {other.tobytes() for other in alone.pixels} for image in first)
+        assert not {image.tobytes() for image in second} & {image.tobytes() for image in alone.pixels}

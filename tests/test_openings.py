@@ -299,8 +299,11 @@ def test_only_the_same_test_set_is_counted() -> None:
     known, fresh = (count(ledger, {"source": "mnist", "part": "all"}, key) for key in ("a", "e"))
     assert (known.times, known.trials, known.known) == (2, 1, True)
     assert (fresh.times, fresh.trials, fresh.known) == (3, 1, False)
-    trial = count(ledger, {"source": "mnist", "part": "development"}, "e")
-    assert (trial.times, trial.known) == (2, True)
+    for part in ("development", "validation"):
+        trial = count(ledger, {"source": "mnist", "part": part}, "e")
+        assert (trial.times, trial.known) == (2, True)
+    validated = count(ledger.assign(part=["all", "validation", "development", "all"]), {"source": "mnist"}, "a")
+    assert (validated.times, validated.trials) == (1, 2)
     assert count(ledger, {"source": "usps"}, "a").times == 2  # `a` is another data set's
     assert count(ledger, {"source": "kmnist"}, "a").times == 1
 

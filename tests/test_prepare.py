@@ -1,4 +1,4 @@
-"""Stage prepare on real MNIST: a study of the development part never meets a test image."""
+"""Stage prepare on real MNIST: a trial never meets a test image, and what no study draws stays apart."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.errors import InputError
 from pipeline.files import read_json
 from pipeline.images import load, load_arrays
 from pipeline.sources import Source, read
@@ -56,3 +57,38 @@ def test_the_development_part_is_halved_and_the_test_set_stays_shut(
 
     split(Stage("split@50", 50, params, Path("params.yaml")))  # 4 x 50 of each class: all there is
     assert sorted(load_arrays(Path("artifacts/splits/50.npz"))["subsets"].ravel()) == list(range(2000))
+
+
+def test_a_validation_draws_what_a_study_may_draw_and_is_tested_on_the_development_part(
+    mnist: Source, params: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    trial = params | {"data": params["data"] | {"part": "validation"}}
+    prepare(Stage("prepare", None, trial, Path("params.yaml")))
+    train = load(Path("artifacts/data/train.npz"))
+    tested = load_arrays(Path("artifacts/data/test_images.npz"))["pixels"]
+    chosen = development_part(mnist.train.labels, 400)
+    reserved = mnist.train.subset(chosen)
+    assert np.array_equal(tested, reserved.pixels)
+    assert np.array_equal(load_arrays(Path("artifacts/data/test_labels.npz"))["labels"], reserved.labels)
+    assert np.array_equal(train.pixels, np.delete(mnist.train.pixels, chosen, axis=0))
+    held = {image.tobytes() for image in tested}
+    assert not held & {image.tobytes() for image in [*train.pixels, *mnist.test.pixels]}
+
+    split(Stage("split@50", 50, trial, Path("params.yaml")))
+    subsets = load_arrays(Path("artifacts/splits/50.npz"))["subsets"]
+    assert subsets.shape == (4, 500) and len(np.unique(subsets)) == 2000 and subsets.max() < len(train)
+
+
+@pytest.mark.parametrize("part", ["development", "validation"])
+def test_without_a_development_part_there_is_nothing_to_test_a_trial_on(
+    part: str, params: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    trial = params | {
+        "data": params["data"] | {"part": part},
+        "split": params["split"] | {"development_per_class": 0},
+    }
+    with pytest.raises(InputError, match=rf"split\.development_per_class: 0 leaves data\.part: {part} no test images"):
+        prepare(Stage("prepare", None, trial, Path("params.yaml")))
+    assert not Path("artifacts").exists()

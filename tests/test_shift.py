@@ -71,8 +71,9 @@ def test_usps_takes_the_place_of_the_test_images(digits: LabelledImages, usps: P
     assert given.shape == (1, 28, 28) and given.classes == digits.classes and len(given) == 20
     assert np.array_equal(given.pixels, native.test.pixels) and np.array_equal(given.labels, native.test.labels)
     # a trial never opens the test digits
-    trial = shifted(digits, replace(config, part="development"))
-    assert np.array_equal(trial.pixels, native.train.pixels) and len(trial) == 30
+    for part in ("development", "validation"):
+        trial = shifted(digits, replace(config, part=part))
+        assert np.array_equal(trial.pixels, native.train.pixels) and len(trial) == 30
 
 
 def test_usps_that_cannot_be_had_is_one_line(
@@ -89,7 +90,7 @@ def test_usps_that_cannot_be_had_is_one_line(
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("part", ["all", "development"])
+@pytest.mark.parametrize("part", ["all", "development", "validation"])
 def test_prepare_shifts_the_test_images_alone(
     part: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,7 +49,7 @@ STAGES = [
     "compare",
     "report",
 ]
-PRINTED = ("docs/openings.csv", "docs/rates.csv")  # what the page prints besides the stages' outputs
+PRINTED = ("docs/openings.csv", "docs/tuning.csv")  # what the page prints besides the stages' outputs
 ENVIRONMENT = os.environ | {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     "DVC_NO_ANALYTICS": "1",

@@ -12,9 +12,9 @@ import numpy as np
 from markupsafe import Markup
 
 from pipeline.contrasts import Contrast, arms_to_fair
+from pipeline.ledger import TRIALS
 from pipeline.report import charts, controls, curves, dataset, effort, pictures, predictors, tables, text, words, worth
 from pipeline.report.copying import copying
-from pipeline.report.rates import rate_check
 from pipeline.report.study import Budget, Study, load_study
 from pipeline.report.summary import study_to_summary
 from pipeline.report.theme import MARKS, Picture
@@ -178,20 +178,20 @@ def _reuse(study: Study) -> dict[str, Any] | None:
     """How often the test set was opened, a sentence and a table; None where nothing was counted."""
     if study.reuse is None:
         return None
-    trial = study.params["data"].get("part") == "development"
+    trial = study.params["data"].get("part") in TRIALS
     return {"sentence": words.openings(study.reuse, trial), "table": tables.openings_to_text(study, study.reuse)}
 
 
-def _rates(study: Study, budget: Budget) -> dict[str, Any] | None:
-    """The learning-rate check as far as it covers this budget; None where nothing was measured."""
-    if study.rates is None or study.rates.empty:
+def _tuning(study: Study, budget: Budget) -> dict[str, Any] | None:
+    """The tuning check as far as it covers this budget; None where nothing was measured."""
+    if study.tuning.empty:
         return None
-    check = rate_check(study.rates, study.params, budget.size)
+    check = study.tuning_check(budget.size)
     return {
-        "covered": not check.differing,
+        "covered": check.covers,
         "replicates": check.replicates,
-        "table": tables.rates_to_text(check),
-        "sentences": words.rates(check),
+        "table": tables.tuning_to_text(check),
+        "sentences": words.tuned(check),
     }
 
 
@@ -233,7 +233,7 @@ def _budget(study: Study, budget: Budget) -> dict[str, Any]:
         "learning": _learning(study, budget),
         "healthy": sum(bool(entry["healthy"]) for entry in budget.health),
         "effort": _effort(study, budget),
-        "rates": _rates(study, budget),
+        "tuning": _tuning(study, budget),
         "classifier_curve": curves.classifier_curve(budget),
     }
 

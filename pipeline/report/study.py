@@ -14,7 +14,7 @@ from pipeline.config import from_mapping
 from pipeline.files import read_json, reading
 from pipeline.images import LabelledImages, load, load_arrays
 from pipeline.ledger import ACCURACIES, LEDGER, Reuse, accuracies_to_key, count, read_ledger
-from pipeline.report.rates import RATES
+from pipeline.tuning import CONTRASTS, TUNING, TuningCheck, read_tuning, tuning_check
 from pipeline.verdict import CompareConfig
 
 STAGES = ("prepare", "train_oracle", "compare")
@@ -64,7 +64,7 @@ class Study:
     """A finished study.
 
     train: all training images. runs: (name, record) of every stage that made an artifact, in the order of the pipeline.
-    reuse: of the test set, None where there is no ledger. rates: what docs/rates.csv holds, if it is there.
+    reuse: of the test set, None where there is no ledger. tuning: what docs/tuning.csv holds.
     """
 
     params: Mapping[str, Any]
@@ -83,7 +83,7 @@ class Study:
     budgets: list[Budget]
     runs: list[tuple[str, dict[str, Any]]]
     reuse: Reuse | None
-    rates: pd.DataFrame | None
+    tuning: pd.DataFrame
 
     @property
     def classes(self) -> list[str]:
@@ -94,6 +94,11 @@ class Study:
         """Accuracy in percent at one budget: a row a replicate, a column an arm, in the study's order of arms."""
         rows = self.accuracies[self.accuracies["budget"] == size]
         return rows.pivot(index="replicate", columns="arm", values="accuracy")[list(rows["arm"].unique())]
+
+    def tuning_check(self, size: int) -> TuningCheck:
+        """What docs/tuning.csv says of this study at one budget."""
+        primary = self.compare.primary
+        return tuning_check(self.tuning, self.params, size, ((primary.arm, primary.reference), *CONTRASTS))
 
 
 def load_study(root: Path, budgets: Sequence[int], params: Mapping[str, Any]) -> Study:
@@ -119,7 +124,7 @@ def load_study(root: Path, budgets: Sequence[int], params: Mapping[str, Any]) ->
         budgets=parts,
         runs=[(name, read_json(artifacts / f"runs/{name}.json")) for name in names],
         reuse=_reuse(root, params["data"]),
-        rates=_table(root / RATES) if (root / RATES).exists() else None,
+        tuning=read_tuning(root / TUNING),
     )
 
 

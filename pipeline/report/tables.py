@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from pipeline.ledger import Reuse
-from pipeline.report.rates import RateCheck
 from pipeline.report.study import Budget, Study
 from pipeline.report.text import between, number, plus_minus, signed, spread_out
+from pipeline.tuning import TuningCheck
 
 HEADERS = ["images a class", "arm", "against", "delta, points", "interval", "verdict", "better in", "p", "accuracy, %"]
 
@@ -221,16 +221,13 @@ def budget_quality_to_text(budget: Budget) -> pd.DataFrame:
     )
 
 
-def rates_to_text(check: RateCheck) -> pd.DataFrame:
-    """One row an arm: accuracy at each learning rate, the best rate, and what the shared one loses against it."""
-    headers = [f"{rate:g}, shared" if rate == check.shared else f"{rate:g}" for rate in check.rates]
+def tuning_to_text(check: TuningCheck) -> pd.DataFrame:
+    """One row an arm: accuracy under each setting, the best of them, and what it gains over the study's."""
     rows = []
     for arm in check.arms:
-        row = (
-            {"arm": arm.arm} | dict(zip(headers, map(number, arm.accuracies), strict=True)) | {"best": f"{arm.best:g}"}
-        )
-        lost = "–" if arm.best == check.shared else plus_minus(arm.loss).removeprefix("+")
-        rows.append(row | {"the shared rate loses": lost})
+        row = {"arm": arm.arm} | dict(zip(check.settings, map(number, arm.accuracies), strict=True))
+        gained = plus_minus(arm.gain) if arm.best else "–"
+        rows.append(row | {"best": check.settings[arm.best], "gains": gained})
     return pd.DataFrame(rows)
 
 

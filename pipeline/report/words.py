@@ -7,11 +7,11 @@ from typing import Any
 
 from pipeline.contrasts import arms_that_know
 from pipeline.groups import rare_classes
-from pipeline.ledger import Reuse
+from pipeline.ledger import TRIALS, Reuse
 from pipeline.report.effort import budget_to_efforts, is_equal
-from pipeline.report.rates import RateCheck
-from pipeline.report.study import Study
+from pipeline.report.study import Budget, Study
 from pipeline.report.text import listed, plus_minus, signed
+from pipeline.tuning import TuningCheck
 from pipeline.verdict import each_class, subject
 
 
@@ -46,9 +46,11 @@ def shift(data: Mapping[str, Any]) -> str:
 def warnings(study: Study) -> list[str]:
     """What a reader must know before any number: a trial, GANs that failed, missing replicates, unequal arms."""
     found = []
-    if study.data.get("part") == "development":
+    part = study.data.get("part")
+    if part in TRIALS:
+        stood_in = "half of it stood in" if part == "development" else "it stood in"
         found.append(
-            "A trial on the development part: half of it stood in for the test set, which nothing was tested on. It is "
+            f"A trial on the development part: {stood_in} for the test set, which nothing was tested on. It is "
             "for choosing between settings; a result to report comes from a study of all the data, on a fresh seed."
         )
     for budget in study.budgets:
@@ -66,7 +68,30 @@ def warnings(study: Study) -> list[str]:
         if not is_equal(efforts):
             steps = listed([f"{effort.arm} {effort.steps:,}" for effort in efforts])
             found.append(f"{where}, the arms were not trained for equally many steps: {steps}.")
+        found += [f"{where}, {line}" for line in untuned(study, budget)]
     return found
+
+
+def untuned(study: Study, budget: Budget) -> list[str]:
+    """What the tuning check found against the settings, or that it did not look under the conditions at hand."""
+    check, margin = study.tuning_check(budget.size), study.compare.margin
+    # Settings were chosen on images, labels and classes as they are.
+    if not check.covers and (shift(study.data) or regime(budget.split)):
+        return [
+            "nobody checked whether the classifier's settings suit this regime, and a baseline that is trained too "
+            "briefly or too long may lose what another arm then seems to gain: `python -m pipeline.tune`."
+        ]
+    better = [
+        f"{arm.arm} by {plus_minus(arm.crossed)} ({check.settings[arm.best]})"
+        for arm in check.arms
+        if arm.crossed[0] > max(margin, 2 * arm.crossed[1])
+    ]
+    if not better:
+        return []
+    return [
+        f"other settings of the classifier do better on the development part, {listed(better)} points: what is held "
+        "against such an arm may owe its gain to that. See Equal effort."
+    ]
 
 
 CHOSEN = 400  # images a class of MNIST's training set on which the settings were chosen (docs/choices.md)
@@ -152,15 +177,15 @@ def _ill(entry: Mapping[str, Any]) -> str:
     return "is not healthy"
 
 
-def rates(check: RateCheck) -> list[str]:
-    """What own learning rates would do to each contrast; or, of a study that the check does not cover, why not."""
+def tuned(check: TuningCheck) -> list[str]:
+    """What other settings would do to each contrast; or, of a study that the check does not cover, why not."""
     if check.differing:
         said = listed([f"{key} {_plain(there)} (here {_plain(here)})" for key, there, here in check.differing])
         return [f"The check does not cover these settings: it was measured with {said}."]
     return [
-        f"{contrast.arm} over {contrast.reference}: {signed(contrast.shared)} points there with the shared rate, "
-        f"{signed(contrast.own)} with each arm at its own best: a change of {plus_minus(contrast.change)}, or of "
-        f"{plus_minus(contrast.crossed)} where each replicate gets the rates that are best on all the others."
+        f"{contrast.arm} over {contrast.reference}: {signed(contrast.deltas[0][0])} points there with the settings as "
+        f"they are, {signed(contrast.own)} with each arm at its own best: a change of {plus_minus(contrast.change)}, "
+        f"or of {plus_minus(contrast.crossed)} where each replicate gets the settings that are best on all the others."
         for contrast in check.contrasts
     ]
 

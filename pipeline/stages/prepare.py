@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.errors import InputError
 from pipeline.images import save_arrays
 from pipeline.memory import within_memory
 from pipeline.shift import shifted
@@ -22,10 +23,16 @@ def prepare(stage: Stage) -> None:
     with within_memory("lower data.image_size, or take fewer images"):
         source = read(config)
     train, test = source.train, source.test
-    if config.part == "development":
-        # The test images are read with the rest and go no further: half of the development part is tested on instead.
-        part = train.subset(development_part(train.labels, stage.value("split.development_per_class")))
-        train, test = hold_out(part, DEVELOPMENT_TEST, config.split_seed, Path(config.root))
+    if config.part != "all":
+        # A trial: the test images are read with the rest and go no further; what no study draws is tested on.
+        per_class = stage.value("split.development_per_class")
+        if not per_class:
+            raise InputError(f"split.development_per_class: 0 leaves data.part: {config.part} no test images; raise it")
+        chosen = development_part(train.labels, per_class)
+        part, others = train.subset(chosen), train.subset(np.setdiff1d(np.arange(len(train)), chosen))
+        train, test = others, part
+        if config.part == "development":
+            train, test = hold_out(part, DEVELOPMENT_TEST, config.split_seed, Path(config.root))
     test = shifted(test, config)  # as the last step, so that what was dropped and held out stays the same
     dropped = asdict(source.dropped)
     with whole_folder(Path("artifacts/data")) as folder:

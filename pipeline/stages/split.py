@@ -17,7 +17,7 @@ def split(stage: Stage) -> None:
     config = stage.config("split", SplitConfig)
     asked, budget, seed = stage.value("study.replicates"), stage.budget or 0, stage.value("study.seed")
     train = load(Path("artifacts/data/train.npz"))
-    # A study of the development part has nothing else to leave alone.
+    # Of a trial on the development part, or tested on it, stage prepare has left nothing else.
     reserved = config.development_per_class if stage.value("data.part") == "all" else 0
     development = development_part(train.labels, reserved)
     counts = config.class_counts(budget, train.classes)

@@ -1,0 +1,192 @@
+"""Do the classifier's settings suit this study? Measured where the test set stays shut; the page prints it.
+
+    python -m pipeline.tune
+    python -m pipeline.tune --set steps=500 steps=6000 label_smoothing=0.3,learning_rate=0.015 --budget 20 50
+
+A baseline that is trained too briefly, too long or at the wrong rate flatters whatever is held against it. The study
+of params.yaml as it stands, with its label noise, shift and rare classes, is therefore tried under other settings of
+section `classifier`, the same for all arms: on fresh subsets of what a study may draw, tested on the development part
+(data.part: validation), in a folder of its own. Adds each setting's accuracies to docs/tuning.csv. Nothing else here
+changes. Stopped and called again, it takes finished trainings from the cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from ruamel.yaml import YAML
+
+from pipeline.errors import InputError
+from pipeline.files import read_json
+from pipeline.images import load_arrays
+from pipeline.report import words
+from pipeline.report.tables import tuning_to_text
+from pipeline.stages.check import to_params
+from pipeline.stages.stage import PARAMS, read_params, write_csv
+from pipeline.tuning import CONTRASTS, TUNING, params_to_settings, read_tuning, tuning_check
+
+CACHE, RECIPES = Path(".cache"), Path("conf")  # lent to the folder of the trial
+SEED = 20260202  # of the trial's subsets, weights and noise, whatever the study's is
+REPLICATES = 4
+CLASSIFIERS = ("judge", "train_baseline", "train_augmented")
+GENERATORS = ("train_gan", "generate")
+
+
+def default_changes(classifier: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A sixth, a third and twice of the steps; half and twice of the learning rate."""
+    steps, rate = classifier["steps"], classifier["learning_rate"]
+    lengths = [{"steps": max(1, round(steps * factor))} for factor in (1 / 6, 1 / 3, 2)]
+    return [*lengths, *({"learning_rate": rate * factor} for factor in (0.5, 2))]
+
+
+def to_changes(text: str) -> dict[str, Any]:
+    """`steps=500,label_smoothing=0.3` as a dict. Raises InputError where it is no such list."""
+    changes = {}
+    for part in text.split(","):
+        key, separator, value = part.partition("=")
+        if not (key and separator):
+            raise InputError(f"--set {text}: expected KEY=VALUE, or several of these with commas between")
+        changes[key] = YAML(typ="safe").load(value)
+    return changes
+
+
+def to_trial(params: Mapping[str, Any], budget: int, replicates: int, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The params of one trial. Raises InputError naming a key or value that is wrong."""
+    data = params["data"] | {"part": "validation", "root": str(Path(params["data"]["root"]).expanduser().resolve())}
+    primary = params["compare"]["primary"] | {"budget": budget}
+    trial = dict(params) | {
+        "data": data,
+        "study": {"seed": SEED, "budgets": [budget], "replicates": replicates},
+        "split": params["split"] | {"fewer_replicates": True},
+        "classifier": params["classifier"] | dict(changes),
+        "compare": params["compare"] | {"primary": primary},
+    }
+    to_params(trial)
+    return trial
+
+
+def trials(params: Mapping[str, Any], budget: int, replicates: int, grid: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Try each setting of `grid` and add it to docs/tuning.csv; yields what is tried next.
+
+    Raises InputError where a stage ended with another status than 0; it has said why.
+    """
+    CACHE.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="tune-") as temporary:
+        folder = Path(temporary)
+        for lent in (CACHE, RECIPES):
+            (folder / lent).symlink_to(lent.resolve())
+        for number, changes in enumerate(grid):
+            yield ", ".join(f"{key} {value}" for key, value in changes.items()) or "the settings as they are"
+            trial = to_trial(params, budget, replicates, changes)
+            (folder / PARAMS).write_text(json.dumps(trial), encoding="utf-8")  # JSON is YAML
+            if number == 0:
+                run_stages(folder, ("prepare",))
+                run_stages(folder, ("split",), budget)
+            # A teacher is such a classifier; where it labels images for the GAN, that is another GAN, too.
+            again = number == 0 or trial["split"]["unlabelled_per_class"]
+            run_stages(folder, ("train_teacher", *(GENERATORS if again else ()), *CLASSIFIERS), budget)
+            settings = {
+                "budget": budget,
+                "seed": SEED,
+                **params_to_settings({**params, "classifier": trial["classifier"]}),
+            }
+            accuracies = read_accuracies(folder / "artifacts", budget)
+            put_in(TUNING, pd.DataFrame(settings, index=accuracies.index).join(accuracies))
+
+
+def run_stages(folder: Path, names: Sequence[str], budget: int | None = None) -> None:
+    """Each stage in turn by its own command, in `folder`."""
+    code = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))}
+    of_budget = [] if budget is None else ["--budget", str(budget)]
+    for name in names:
+        command = [sys.executable, "-m", f"pipeline.stages.{name}", *of_budget, "--params", str(PARAMS)]
+        status = subprocess.run(command, cwd=folder, env=code, check=False).returncode
+        if status == 130:
+            raise KeyboardInterrupt
+        if status:
+            raise InputError(f"stage {name} ended with status {status}")
+
+
+def read_accuracies(artifacts: Path, budget: int) -> pd.DataFrame:
+    """In percent, a row an arm and replicate: columns arm, replicate, accuracy."""
+    labels = load_arrays(artifacts / "data/test_labels.npz")["labels"]
+    rows = []
+    for kind in ("baseline", "augmented"):
+        folder = artifacts / kind / str(budget)
+        predictions = load_arrays(folder / "predictions.npz")
+        for arm in read_json(folder / "arms.json"):
+            correct = (predictions[arm] == labels).mean(axis=1) * 100
+            rows += [
+                {"arm": arm, "replicate": number, "accuracy": float(value)} for number, value in enumerate(correct)
+            ]
+    return pd.DataFrame(rows)
+
+
+def put_in(path: Path, table: pd.DataFrame) -> None:
+    """Write `table` into the CSV at `path`; rows of the same everything but accuracy give way to it, others stay."""
+    with tempfile.TemporaryDirectory(prefix="tune-") as folder:
+        new = Path(folder) / path.name
+        write_csv(new, table)
+        # Compared as they are written: a number, a text and what is missing look alike only there.
+        tables = [pd.read_csv(part, dtype=str, keep_default_na=False) for part in (path, new) if part.exists()]
+    whole = pd.concat(tables, ignore_index=True).fillna("")
+    keys = [name for name in whole.columns if name != "accuracy"]
+    latest = whole.groupby(keys, sort=False)["accuracy"].last().reset_index()
+    write_csv(path, latest[list(whole.columns)])
+
+
+def tune(params: Mapping[str, Any], budgets: Sequence[int], replicates: int, grid: Sequence[Mapping[str, Any]]) -> None:
+    """Try every setting of `grid` at every budget, and print the check as the page has it."""
+    for changes in grid:  # all that is wrong is said before anything runs
+        to_trial(params, budgets[0], replicates, changes)
+    primary = params["compare"]["primary"]
+    for budget in budgets:
+        for number, said in enumerate(trials(params, budget, replicates, grid), 1):
+            print(f"tune@{budget}: setting {number} of {len(grid)}: {said}", flush=True)
+        check = tuning_check(read_tuning(), params, budget, ((primary["arm"], primary["reference"]), *CONTRASTS))
+        print(
+            "\n".join(
+                [f"\nAt {budget} images a class:", tuning_to_text(check).to_string(index=False), *words.tuned(check)]
+            )
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.tune", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        metavar="KEY=VALUE",
+        help="changes of section classifier, one setting each, several keys of one with commas between; a sixth, a "
+        "third and twice of the steps, and half and twice of the learning rate, if left out",
+    )
+    parser.add_argument("--budget", nargs="+", type=int, help="that of the primary contrast if left out")
+    parser.add_argument("--replicates", type=int, default=REPLICATES)
+    arguments = parser.parse_args()
+    try:
+        params = read_params(PARAMS)
+        to_params(params)
+        grid = [
+            {},
+            *([to_changes(text) for text in arguments.set] if arguments.set else default_changes(params["classifier"])),
+        ]
+        tune(params, arguments.budget or [params["compare"]["primary"]["budget"]], arguments.replicates, grid)
+    except InputError as error:
+        parser.exit(2, f"tune: {error}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, "tune: interrupted; the same command takes up where it stopped\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+"""The tuning check: its arithmetic by hand, which studies it covers, and the command on a small real study."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_study import SMALL
+
+from pipeline.errors import InputError
+from pipeline.stages.stage import PARAMS, read_params
+from pipeline.tune import default_changes, put_in, to_changes, to_trial
+from pipeline.tuning import SHARED, TUNING, params_to_settings, read_tuning, tuning_check
+
+STEPS = (3000, 1000, 6000)
+
+
+@pytest.fixture
+def params(root: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.chdir(root)  # where conf/gan lies
+    values = read_params(PARAMS)
+    values["classifier"]["steps"] = STEPS[0]
+    return values
+
+
+def with_classifier(params: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return params | {"classifier": params["classifier"] | changes}
+
+
+def table(accuracies: dict[str, list[list[float]]], params: dict[str, Any], budget: int = 50) -> pd.DataFrame:
+    """Rows as the command writes them. accuracies: of each arm a list of replicates, each a list over `STEPS`."""
+    rows = [
+        {"budget": budget, "seed": 1}
+        | params_to_settings(with_classifier(params, steps=steps))
+        | {"arm": arm, "replicate": replicate, "accuracy": value}
+        for number, steps in enumerate(STEPS)
+        for arm, replicates in accuracies.items()
+        for replicate, value in enumerate(values[number] for values in replicates)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_gains_and_changes_by_hand(params: dict[str, Any]) -> None:
+    measured = {
+        "real": [[92.0, 90.0, 91.0], [92.0, 91.0, 95.0], [92.0, 92.0, 93.0]],  # best 6000 steps: +1 on average
+        "real+gan": [[94.0, 95.0, 90.0], [94.0, 93.0, 90.0], [95.0, 94.0, 90.0]],  # best as they are
+    }
+    check = tuning_check(table(measured, params), params, 50)
+    assert (check.differing, check.replicates, check.covers) == ([], 3, True)
+    assert check.settings == [SHARED, "steps 1000", "steps 6000"]
+    real, gan = check.arms
+    assert real.accuracies == pytest.approx([92, 91, 93]) and real.best == 2
+    # -1, +3, +1: mean 1, standard deviation 2
+    assert real.gain == pytest.approx((1, 2 / math.sqrt(3)))
+    # Best on the others: 6000 (94 to 92), then 92 each, the shared one first, then 6000 (93 to 92): 91, 92, 93.
+    assert real.crossed == pytest.approx((0, 1 / math.sqrt(3)))
+    assert (gan.best, gan.gain) == (0, (0, 0))
+    (contrast,) = check.contrasts
+    assert (contrast.arm, contrast.reference) == ("real+gan", "real")
+    assert [mean for mean, _ in contrast.deltas] == pytest.approx([7 / 3, 3, -3])
+    assert contrast.own == pytest.approx(4 / 3)
+    assert contrast.change == pytest.approx((-1, 2 / math.sqrt(3)))
+    # real+gan at the best on the others: 94.5 to 93.5; 94.5 each, the shared one first; 94 each, so too: 94, 94, 95.
+    # Deltas 3, 2, 2 against 2, 2, 3 with the settings as they are: 1, 0, -1.
+    assert contrast.crossed == pytest.approx((0, 1 / math.sqrt(3)))
+
+
+def test_the_studys_own_settings_come_first_wherever_they_were_measured(params: dict[str, Any]) -> None:
+    rows = table({"real": [[1.0, 2.0, 3.0]]}, params)
+    check = tuning_check(rows, with_classifier(params, steps=6000), 50)
+    assert check.settings == [SHARED, "steps 3000", "steps 1000"] and check.arms[0].accuracies == [3, 1, 2]
+
+
+def test_one_replicate_has_no_error(params: dict[str, Any]) -> None:
+    check = tuning_check(table({"real": [[1, 2, 3]], "real+gan": [[3, 2, 1]]}, params), params, 50)
+    assert check.arms[0].gain[0] == 2 and math.isnan(check.arms[0].gain[1])
+    assert all(math.isnan(value) for value in (*check.arms[0].crossed, *check.contrasts[0].crossed))
+
+
+def test_only_replicates_that_every_setting_has_are_compared(params: dict[str, Any]) -> None:
+    rows = table({"real": [[1, 2, 3], [4, 5, 6]], "gan": [[1, 1, 1], [2, 2, 2]]}, params)
+    rows = rows[~((rows["classifier.steps"] == 1000) & (rows["replicate"] == 1))]
+    rows = rows[~((rows["classifier.steps"] == 6000) & (rows["arm"] == "gan"))]
+    check = tuning_check(rows, params, 50)
+    assert check.replicates == 1 and [(arm.arm, arm.accuracies) for arm in check.arms] == [("real", [1, 2, 3])]
+
+
+def test_nothing_measured_covers_nothing(params: dict[str, Any], tmp_path: Path) -> None:
+    check = tuning_check(read_tuning(tmp_path / "none.csv"), params, 50)
+    assert not check.covers and check.differing == []
+
+
+def test_another_regime_or_setting_is_named(params: dict[str, Any]) -> None:
+    rows = table({"real": [[1, 2, 3]]}, params)
+
+    def differing(**sections: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+        check = tuning_check(rows, params | {name: params[name] | new for name, new in sections.items()}, 50)
+        assert not check.covers
+        return check.differing
+
+    assert differing(data={"shift": "blurred"}) == [("data.shift", "none", "blurred")]
+    assert differing(split={"label_noise": 0.2}) == [("split.label_noise", 0, 0.2)]
+    assert differing(split={"rare_classes": ["2", "5"]})[0] == ("split.rare_classes", None, "2, 5")
+    assert differing(gan={"steps": 7}) == [("gan.steps", params["gan"]["steps"], 7)]
+    assert differing(classifier={"steps": 150}) == [("classifier.steps", 3000, 150)]
+    assert tuning_check(rows, params, 10).differing == [("budget", 50, 10)]
+    older = params | {"arms": {}}  # a param that was not there yet
+    assert ("arms.synthetic_share.gan", 0.1, None) in tuning_check(rows, older, 50).differing
+    # What a study does not use makes no difference: a folder's channels, common classes, and other things than these.
+    unused = params | {
+        "data": params["data"] | {"root": "elsewhere", "channels": "colour"},
+        "split": params["split"] | {"common_per_class": 7},
+        "study": {"seed": 99, "replicates": 3},
+        "variants": {},
+    }
+    assert tuning_check(rows, unused, 50).covers
+    # Of several regimes the closest is held against.
+    blurred = params | {"data": params["data"] | {"shift": "blurred"}}
+    both = pd.concat([rows, table({"real": [[4, 5, 6]]}, blurred, 10)])
+    assert tuning_check(both, blurred, 10).arms[0].accuracies == [4, 5, 6]
+    assert tuning_check(both, blurred, 50).differing == [("data.shift", "none", "blurred")]
+
+
+def test_rows_measured_again_take_their_old_places(params: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "tuning.csv"
+    rows = table({"real": [[90.0, 91.0, 1 / 3]]}, params)
+    put_in(path, rows)
+    first = path.read_bytes()
+    put_in(path, rows.iloc[:1])
+    assert path.read_bytes() == first
+    put_in(path, rows.iloc[:1].assign(accuracy=95.0))
+    later = table({"real": [[4, 5, 6]]}, params | {"split": params["split"] | {"rare_classes": ["2"]}})
+    put_in(path, later.assign(**{"classifier.new": 0.5}))  # a param that was not there before
+    whole = pd.read_csv(path)
+    assert whole["accuracy"].tolist() == [95, 91, 0.333333, 4, 5, 6]
+    assert tuning_check(read_tuning(path), params, 50).arms[0].accuracies == [95, 91, 0.333333]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "budget,seed\n1,2\n", "budget,seed,arm,replicate,accuracy\n1,2,real,0,much\n", "a\n1,2\n1,2,3\n"]
+)
+def test_a_damaged_table_is_one_line(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "tuning.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"tuning\.csv: damaged .*; restore it with") as error:
+        read_tuning(path)
+    assert "\n" not in str(error.value)
+
+
+def test_changes_are_read_from_the_command(params: dict[str, Any]) -> None:
+    assert to_changes("steps=500,label_smoothing=0.3") == {"steps": 500, "label_smoothing": 0.3}
+    assert default_changes({"steps": 3000, "learning_rate": 0.03}) == [
+        {"steps": 500},
+        {"steps": 1000},
+        {"steps": 6000},
+        {"learning_rate": 0.015},
+        {"learning_rate": 0.06},
+    ]
+    for text in ("steps", "=3", "steps=3,,"):
+        with pytest.raises(InputError, match=r"--set .*: expected KEY=VALUE"):
+            to_changes(text)
+    trial = to_trial(params, 20, 2, {"steps": 7})
+    assert (trial["classifier"]["steps"], trial["data"]["part"]) == (7, "validation")
+    assert (trial["study"]["budgets"], trial["compare"]["primary"]["budget"]) == ([20], 20)
+    assert params["classifier"]["steps"] == 3000 and params["data"]["part"] == "all"  # not changed beneath the caller
+    for changes, said in (({"stepz": 7}, "classifier.stepz"), ({"steps": "many"}, "classifier.steps")):
+        with pytest.raises(InputError, match=said):
+            to_trial(params, 20, 2, changes)
+
+
+def folder_of_small_study(root: Path, folder: Path) -> Path:
+    """Params of a small study of MNIST with wrong labels, blurred, in `folder`."""
+    values = read_params(root / PARAMS)
+    changes = SMALL | {
+        "data": {"root": str(root / "datasets"), "shift": "blurred"},
+        "split": {"label_noise": 0.5, "development_per_class": 10},
+        "variants": {"generated": [{"name": "agreeing", "of": "real+gan", "keep": "agreeing"}]},
+        "compute": {"device": "cpu", "workers": 2},
+    }
+    for section, new in changes.items():
+        values[section] |= new
+    (folder / PARAMS).write_text(json.dumps(values))
+    (folder / "conf").symlink_to(root / "conf")
+    return folder
+
+
+def call(root: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipeline.tune", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    return subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, text=True)
+
+
+def test_the_command_on_a_small_study(root: Path, tmp_path: Path) -> None:
+    folder = folder_of_small_study(root, tmp_path)
+    before = (folder / PARAMS).read_bytes()
+    done = call(root, folder, "--replicates", "2", "--set", "steps=5,learning_rate=0.5")
+    assert done.returncode == 0, done.stderr
+    found = pd.read_csv(folder / TUNING)
+    arms = set(found["arm"])
+    assert {"real", "real+gan", "agreeing", "gan"} <= arms and len(found) == len(arms) * 2 * 2
+    assert set(found["split.label_noise"]) == {0.5} and set(found["data.shift"]) == {"blurred"}
+    assert sorted(set(found["classifier.steps"])) == [2, 5] and set(found["classifier.learning_rate"]) > {0.5}
+    # Tested on the development part, 10 images a class: every accuracy is a whole number of them.
+    assert np.allclose(found["accuracy"] % 1, 0) and found["accuracy"].between(0, 100).all()
+    assert (
+        "agreeing" in done.stdout
+        and "real+gan over real: " in done.stdout
+        and "steps 5, learning_rate 0.5" in done.stdout
+    )
+    assert (folder / PARAMS).read_bytes() == before
+    assert sorted(path.name for path in folder.iterdir()) == [".cache", "conf", "docs", "params.yaml"]
+    first = (folder / TUNING).read_bytes()
+    again = call(root, folder, "--replicates", "2", "--set", "steps=5,learning_rate=0.5")
+    assert again.returncode == 0 and (folder / TUNING).read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--set", "stepz=3"], "classifier.stepz"),
+        (["--set", "steps"], "--set steps: expected KEY=VALUE"),
+        (["--budget", "0"], "study.budgets"),
+        (["--replicates", "0"], "study.replicates"),
+    ],
+)
+def test_a_mistake_is_one_line_and_trains_nothing(arguments: list[str], said: str, root: Path, tmp_path: Path) -> None:
+    done = call(root, folder_of_small_study(root, tmp_path), *arguments)
+    assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert not (tmp_path / TUNING).exists() and not (tmp_path / ".cache").exists()
+
+
+def test_the_committed_table_is_whole(root: Path) -> None:
+    rows = read_tuning(root / TUNING)
+    keys = [name for name in rows.columns if name != "accuracy"]
+    assert not rows.duplicated(keys).any() and rows["accuracy"].between(0, 100).all()
+    for _, setting in rows.groupby([name for name in keys if name not in ("arm", "replicate")], dropna=False):
+        assert setting.groupby("arm")["replicate"].nunique().nunique() == 1
