@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
 from pipeline.errors import InputError
 
@@ -145,6 +146,12 @@ def tuning_check(
             if {arm, reference} <= measured.keys()
         ],
     )
+
+
+def clearly_above(estimate: Estimate, replicates: int, margin: float) -> bool:
+    """Is it more than `margin`, and its 95 % t-interval over `replicates` above 0? Never with one replicate."""
+    mean, error = estimate
+    return replicates > 1 and mean > margin and mean > error * float(stats.t.ppf(0.975, replicates - 1))
 
 
 def params_to_settings(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from small_study import SMALL
 from pipeline.errors import InputError
 from pipeline.stages.stage import PARAMS, read_params
 from pipeline.tune import default_changes, put_in, to_changes, to_trial
-from pipeline.tuning import SHARED, TUNING, params_to_settings, read_tuning, tuning_check
+from pipeline.tuning import SHARED, TUNING, clearly_above, params_to_settings, read_tuning, tuning_check
 
 STEPS = (3000, 1000, 6000)
 
@@ -77,6 +77,13 @@ def test_the_studys_own_settings_come_first_wherever_they_were_measured(params: 
     rows = table({"real": [[1.0, 2.0, 3.0]]}, params)
     check = tuning_check(rows, with_classifier(params, steps=6000), 50)
     assert check.settings == [SHARED, "steps 3000", "steps 1000"] and check.arms[0].accuracies == [3, 1, 2]
+
+
+def test_what_is_clearly_above() -> None:
+    # Student's t for 95 % and 3 degrees of freedom is 3.182.
+    assert clearly_above((1, 0.31), 4, 0.25) and not clearly_above((1, 0.32), 4, 0.25)
+    assert not clearly_above((0.25, 0), 4, 0.25) and clearly_above((1, 0.32), 5, 0.25)
+    assert not clearly_above((9, math.nan), 1, 0.25)
 
 
 def test_one_replicate_has_no_error(params: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from pipeline.ledger import TRIALS, Reuse
 from pipeline.report.effort import budget_to_efforts, is_equal
 from pipeline.report.study import Budget, Study
 from pipeline.report.text import listed, plus_minus, signed
-from pipeline.tuning import TuningCheck
+from pipeline.tuning import TuningCheck, clearly_above
 from pipeline.verdict import each_class, subject
 
 
@@ -84,13 +84,13 @@ def untuned(study: Study, budget: Budget) -> list[str]:
     better = [
         f"{arm.arm} by {plus_minus(arm.crossed)} ({check.settings[arm.best]})"
         for arm in check.arms
-        if arm.crossed[0] > max(margin, 2 * arm.crossed[1])
+        if clearly_above(arm.crossed, check.replicates, margin)
     ]
     if not better:
         return []
     return [
-        f"other settings of the classifier do better on the development part, {listed(better)} points: what is held "
-        "against such an arm may owe its gain to that. See Equal effort."
+        f"other settings of the classifier do better on the development part, {listed(better)} points: what gains on "
+        "such an arm may owe it to that. See Equal effort."
     ]
 
 

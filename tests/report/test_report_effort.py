@@ -111,7 +111,7 @@ def test_settings_that_do_not_suit_are_warned_of(study: tuple[Path, dict[str, An
     (line,) = warned(margin + 0.1)
     assert line.startswith("At 5 images a class, other settings of the classifier do better on the development part")
     assert f"real by +{margin + 0.1:.2f} ± 0.00 (steps 800) points" in line
-    # A gain within two standard errors is no finding: 0 or 3 by turns has mean 1.5 and error 0.87.
+    # A gain whose interval holds 0 is no finding: 0 or 3 by turns has mean 1.5 and error 0.87.
     rows = trial_rows(study[1], {"real": (90, 90), "real+gan": (94, 94)}, spread=0)
     longer = (rows["arm"] == "real") & (rows["classifier.steps"] == 800)
     rows.loc[longer & rows["replicate"].isin([1, 3]), "accuracy"] += 3
