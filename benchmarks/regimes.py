@@ -101,6 +101,7 @@ TABLES: dict[str, Callable[[Path], pd.DataFrame]] = {
     "ratio_curve": study_to_table,
     "rotated": study_to_table,
     "blurred": study_to_table,
+    "blurred_1000": study_to_table,
     "noisy_labels": study_to_table,
     "noisy_on_top": study_to_table,
     "unlabelled": study_to_table,
