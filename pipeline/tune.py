@@ -13,6 +13,7 @@ changes. Stopped and called again, it takes finished trainings from the cache.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -32,7 +33,7 @@ from pipeline.report import words
 from pipeline.report.tables import tuning_to_text
 from pipeline.stages.check import to_params
 from pipeline.stages.stage import PARAMS, read_params, write_csv
-from pipeline.tuning import CONTRASTS, TUNING, params_to_settings, read_tuning, tuning_check
+from pipeline.tuning import TUNING, params_to_settings, read_tuning, tuning_check
 
 CACHE, RECIPES = Path(".cache"), Path("conf")  # lent to the folder of the trial
 SEED = 20260202  # of the trial's subsets, weights and noise, whatever the study's is
@@ -146,13 +147,12 @@ def put_in(path: Path, table: pd.DataFrame) -> None:
 
 def tune(params: Mapping[str, Any], budgets: Sequence[int], replicates: int, grid: Sequence[Mapping[str, Any]]) -> None:
     """Try every setting of `grid` at every budget, and print the check as the page has it."""
-    for changes in grid:  # all that is wrong is said before anything runs
-        to_trial(params, budgets[0], replicates, changes)
-    primary = params["compare"]["primary"]
+    for budget, changes in itertools.product(budgets, grid):  # all that is wrong is said before anything runs
+        to_trial(params, budget, replicates, changes)
     for budget in budgets:
         for number, said in enumerate(trials(params, budget, replicates, grid), 1):
             print(f"tune@{budget}: setting {number} of {len(grid)}: {said}", flush=True)
-        check = tuning_check(read_tuning(), params, budget, ((primary["arm"], primary["reference"]), *CONTRASTS))
+        check = tuning_check(read_tuning(), params, budget)
         print(
             "\n".join(
                 [f"\nAt {budget} images a class:", tuning_to_text(check).to_string(index=False), *words.tuned(check)]

@@ -107,11 +107,12 @@ def read_tuning(path: Path = TUNING) -> pd.DataFrame:
         raise InputError(f"{path}: damaged ({str(error).strip()}); restore it with `git checkout {path}`") from None
 
 
-def tuning_check(
-    table: pd.DataFrame, params: Mapping[str, Any], budget: int, contrasts: Sequence[tuple[str, str]] = CONTRASTS
-) -> TuningCheck:
-    """What `table`, the rows of docs/tuning.csv, says of a study with `params` at `budget` images a class."""
-    here = {"budget": budget, **params_to_settings(params)}
+def tuning_check(table: pd.DataFrame, params: Mapping[str, Any], budget: int) -> TuningCheck:
+    """What `table`, the rows of docs/tuning.csv, says of a study with `params` at `budget` images a class.
+
+    Of its primary contrast first, then of `CONTRASTS`.
+    """
+    here, primary = {"budget": budget, **params_to_settings(params)}, params["compare"]["primary"]
     if table.empty:
         return TuningCheck([], [], 0, [], [])
     keys = [name for name in table.columns if name == "budget" or "." in name]
@@ -142,7 +143,7 @@ def tuning_check(
         [_arm(arm, own) for arm, own in measured.items()],
         [
             _contrast(arm, reference, measured[arm], measured[reference])
-            for arm, reference in dict.fromkeys(contrasts)
+            for arm, reference in dict.fromkeys([(primary["arm"], primary["reference"]), *CONTRASTS])
             if {arm, reference} <= measured.keys()
         ],
     )

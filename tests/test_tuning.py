@@ -234,7 +234,7 @@ def test_the_command_on_a_small_study(root: Path, tmp_path: Path) -> None:
     [
         (["--set", "stepz=3"], "classifier.stepz"),
         (["--set", "steps"], "--set steps: expected KEY=VALUE"),
-        (["--budget", "0"], "study.budgets"),
+        (["--budget", "2", "0"], "study.budgets"),
         (["--replicates", "0"], "study.replicates"),
     ],
 )

@@ -14,7 +14,7 @@ from pipeline.config import from_mapping
 from pipeline.files import read_json, reading
 from pipeline.images import LabelledImages, load, load_arrays
 from pipeline.ledger import ACCURACIES, LEDGER, Reuse, accuracies_to_key, count, read_ledger
-from pipeline.tuning import CONTRASTS, TUNING, TuningCheck, read_tuning, tuning_check
+from pipeline.tuning import TUNING, TuningCheck, read_tuning, tuning_check
 from pipeline.verdict import CompareConfig
 
 STAGES = ("prepare", "train_oracle", "compare")
@@ -97,8 +97,7 @@ class Study:
 
     def tuning_check(self, size: int) -> TuningCheck:
         """What docs/tuning.csv says of this study at one budget."""
-        primary = self.compare.primary
-        return tuning_check(self.tuning, self.params, size, ((primary.arm, primary.reference), *CONTRASTS))
+        return tuning_check(self.tuning, self.params, size)
 
 
 def load_study(root: Path, budgets: Sequence[int], params: Mapping[str, Any]) -> Study:
