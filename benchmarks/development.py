@@ -26,7 +26,8 @@ import pandas as pd
 
 from pipeline.classifier.arms import ARMS, Arm, affine_copies, interpolated
 from pipeline.classifier.replicate import train_replicate as train_classifier
-from pipeline.classifier.training import ClassifierConfig, Material
+from pipeline.classifier.settings import ClassifierConfig
+from pipeline.classifier.training import Material
 from pipeline.compute import run_replicates
 from pipeline.gan.networks.registry import new_generator
 from pipeline.gan.recipe import load_recipe

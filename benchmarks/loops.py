@@ -27,7 +27,8 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from pipeline.classifier import training as classifier_training
 from pipeline.classifier.network import FEATURES, Classifier
-from pipeline.classifier.training import ClassifierConfig, Material, new_classifier
+from pipeline.classifier.settings import ClassifierConfig
+from pipeline.classifier.training import Material, new_classifier
 from pipeline.compute import ComputeConfig, resolve_device
 from pipeline.gan import training as gan_training
 from pipeline.gan.recipe import Recipe

@@ -7,7 +7,8 @@ from torch import nn
 
 from pipeline.batches import to_tensors
 from pipeline.classifier.network import images_to_logits
-from pipeline.classifier.training import ClassifierConfig, Material, new_classifier, train
+from pipeline.classifier.settings import ClassifierConfig
+from pipeline.classifier.training import Material, new_classifier, train
 from pipeline.gan.sampling import class_balanced
 from pipeline.images import LabelledImages
 from pipeline.seeds import derive

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from pipeline.classifier.replicate import train_replicate
-from pipeline.classifier.training import ClassifierConfig, Material
+from pipeline.classifier.settings import ClassifierConfig
+from pipeline.classifier.training import Material
 from pipeline.comparison import Predictions, predictions_to_deltas
 from pipeline.compute import ComputeConfig, run_replicates
 from pipeline.contrasts import Contrast

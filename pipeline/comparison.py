@@ -34,7 +34,7 @@ class Predictions:
 
     by_budget: budget -> arm -> int (R, T), row r from replicate r. labels: int (T,). classes: the class names. of: the
     arm that a variant varies. fair: of an arm that knows unlabelled images, the real ones with pseudo-labels
-    (`contrasts.arms_to_fair`).
+    (`contrasts.arms_to_fair`). distorted: the arms whose batches are.
     Raises InputError if the arms of a budget are not paired, lack `real`, or if a label or prediction names no class.
     """
 
@@ -43,6 +43,7 @@ class Predictions:
     classes: Sequence[str]
     of: Mapping[str, str] = field(default_factory=dict)
     fair: Mapping[str, str] = field(default_factory=dict)
+    distorted: Collection[str] = ()
 
     def __post_init__(self) -> None:
         if self.labels.ndim != 1 or len(self.labels) < 2:
@@ -156,6 +157,10 @@ def differences_to_interval(d: NDArray[np.integer], confidence: float, held: boo
     return mean_squares_to_interval(differences_to_mean_squares(d), confidence, held)
 
 
+def _contrasts(study: Predictions, config: CompareConfig) -> list[Contrast]:
+    return budgets_to_contrasts(study.by_budget, config.primary, study.of, study.fair, study.distorted)
+
+
 def holm(p: ArrayLike) -> NDArray[np.float64]:
     """Holm's step-down adjusted p-values (Holm 1979) of one family; a NaN is no member of it and stays NaN."""
     p = np.asarray(p, dtype=np.float64)
@@ -174,7 +179,7 @@ def predictions_to_deltas(study: Predictions, config: CompareConfig) -> pd.DataF
     all others, over all budgets, are one family, of `held` p-values. Raises InputError if the study lacks the primary
     contrast.
     """
-    rows, compared = [], budgets_to_contrasts(study.by_budget, config.primary, study.of, study.fair)
+    rows, compared = [], _contrasts(study, config)
     for contrast in compared:
         budget, arm, reference = astuple(contrast)
         correct = study.correct(budget, arm)
@@ -223,7 +228,7 @@ def predictions_to_mcnemar(study: Predictions, config: CompareConfig) -> pd.Data
     only_arm: test images that the arm alone gets right. Descriptive: it knows one subset, and p is not adjusted.
     """
     rows = []
-    for contrast in budgets_to_contrasts(study.by_budget, config.primary, study.of, study.fair):
+    for contrast in _contrasts(study, config):
         budget, arm, reference = astuple(contrast)
         d = study.correct(budget, arm) - study.correct(budget, reference)
         won, lost = (d > 0).sum(axis=1).tolist(), (d < 0).sum(axis=1).tolist()

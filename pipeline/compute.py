@@ -163,8 +163,8 @@ def run_replicates(
     return [results[number] for number in range(len(jobs))]
 
 
-def milliseconds_per_step(results: Sequence[Result], steps: int) -> float:
-    """Mean over `results` of `run_replicates`, each of `steps` steps; as long as it took when it was computed."""
+def milliseconds_per_step(results: Sequence[Result], steps: float) -> float:
+    """Mean over `results` of `run_replicates`, as long as it took when it was computed. steps: of each, on average."""
     return round(sum(result["seconds"] for result in results) / len(results) / steps * 1000, 2)
 
 

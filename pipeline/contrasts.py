@@ -44,20 +44,25 @@ def arms_to_fair(made: Mapping[str, Mapping[str, Any]], unlabelled: int) -> dict
 
 
 def contrasts(
-    arms: Sequence[str], of: Mapping[str, str] | None = None, fair: Mapping[str, str] | None = None
+    arms: Sequence[str],
+    of: Mapping[str, str] | None = None,
+    fair: Mapping[str, str] | None = None,
+    distorted: Collection[str] = (),
 ) -> list[tuple[str, str]]:
     """The (arm, reference) pairs to report among `arms`; of two that mirror each other, the first only.
 
     of: the arm that a variant varies. A variant is held against that one, and against the real images as it has them,
     distorted or not, so that many variants do not cost every other contrast its power. fair: the arm that knows the
-    same unlabelled images as another, against which this one is held as well.
+    same unlabelled images as another, against which this one is held as well. distorted: arms whose batches are.
     """
     of = of or {}
     pairs = [(arm, reference) for reference in ("real", "real+classical") for arm in arms if arm not in of]
     # Synthetic images without a GAN: what the GAN must beat to have earned its place.
     pairs += [("real+gan", "real+copies"), ("real+gan", "real+interpolated")]
-    pairs += [(arm, base) for arm, base in of.items()]
-    pairs += [(arm, "real+classical" if "classical" in base.split("+") else "real") for arm, base in of.items()]
+    rivals = [arm for arm, base in of.items() if base in ("real+copies", "real+interpolated") and arm in distorted]
+    pairs += [("real+gan+classical", arm) for arm in rivals]
+    pairs += list(of.items())
+    pairs += [(arm, "real+classical" if arm in distorted else "real") for arm in of]
     pairs += list((fair or {}).items())
     present = [pair for pair in dict.fromkeys(pairs) if len(set(pair)) == 2 and set(pair) <= set(arms)]
     return [pair for i, pair in enumerate(present) if pair[::-1] not in present[:i]]
@@ -68,10 +73,12 @@ def budgets_to_contrasts(
     primary: Contrast,
     of: Mapping[str, str] | None = None,
     fair: Mapping[str, str] | None = None,
+    distorted: Collection[str] = (),
 ) -> list[Contrast]:
     """Of each row of a study's tables, smallest budget first, the primary contrast always among them.
 
-    by_budget: budget -> its arms. of, fair: as of `contrasts`. Raises InputError if the study lacks the primary's arms.
+    by_budget: budget -> its arms. of, fair, distorted: as of `contrasts`. Raises InputError if the study lacks the
+    primary's arms.
     """
     declared = (primary.arm, primary.reference)
     for arm in declared:
@@ -79,7 +86,7 @@ def budgets_to_contrasts(
             raise InputError(f"compare.primary: the study has no arm {arm} at budget {primary.budget}")
     rows = []
     for budget in sorted(by_budget):
-        pairs = contrasts(list(by_budget[budget]), of, fair)
+        pairs = contrasts(list(by_budget[budget]), of, fair, distorted)
         if budget == primary.budget and declared not in pairs:
             pairs = [declared] + [pair for pair in pairs if pair != declared[::-1]]
         rows += [Contrast(budget, arm, reference) for arm, reference in pairs]

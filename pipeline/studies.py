@@ -29,13 +29,22 @@ def merge_study(name: str, params: Path = PARAMS, studies: Path = STUDIES) -> No
     known = sorted(path.stem for path in studies.glob("*.yaml"))
     if name not in known:
         raise InputError(f"unknown study {name!r}; known studies: {', '.join(known) or 'none'}")
+    merge(read_params(studies / f"{name}.yaml"), f"study {name}", params)
+
+
+def merge(changes: Mapping[str, Any], source: str, params: Path = PARAMS) -> None:
+    """Overwrite the keys of `params` that `changes` names; every other key and every comment stays.
+
+    source: where the changes come from. Raises InputError, and leaves `params` as it was, if the result would not be
+    valid.
+    """
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 120
     yaml.representer.add_representer(type(None), _null)
     read_params(params)  # says in one line what is wrong with the file
     values = yaml.load(params)
-    _merge(values, read_params(studies / f"{name}.yaml"), name)
+    _merge(values, changes, source)
     try:
         to_params(values)
     except InputError as error:
@@ -48,7 +57,7 @@ def merge_study(name: str, params: Path = PARAMS, studies: Path = STUDIES) -> No
 def _merge(values: MutableMapping[str, Any], changes: Mapping[str, Any], where: str) -> None:
     for key, change in changes.items():
         if key not in values:
-            raise InputError(f"study {where}: {key} is not in params.yaml; remove it from the study")
+            raise InputError(f"{where}: {key} is not in params.yaml; remove it there")
         if isinstance(change, Mapping) and isinstance(values[key], MutableMapping):
             _merge(values[key], change, f"{where}.{key}")
         elif isinstance(change, list) and isinstance(values[key], list):

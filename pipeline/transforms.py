@@ -24,7 +24,8 @@ class Distortion:
 
     rotate: degrees. scale: the factor lies in [1 - scale, 1 + scale], drawn per axis. shear: tangent of the angle.
     translate: share of the image's side. elastic: standard deviation of the coarse displacement, share of the side;
-    elastic_cells: cells of the coarse grid along a side.
+    elastic_cells: cells of the coarse grid along a side. blur: the standard deviation of a Gaussian lies in [0, blur],
+    share of the side.
     """
 
     rotate: float = 12.0
@@ -33,9 +34,10 @@ class Distortion:
     translate: float = 0.07
     elastic: float = 0.0
     elastic_cells: int = 5
+    blur: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("rotate", "scale", "shear", "translate", "elastic"):
+        for name in ("rotate", "scale", "shear", "translate", "elastic", "blur"):
             require(getattr(self, name) >= 0, f"{name}: must not be negative")
         require(self.rotate <= 180, "rotate: must be at most 180 degrees")
         require(self.scale < 1, "scale: must be below 1")
@@ -75,7 +77,26 @@ def distort(images: Tensor, distortion: Distortion, generator: torch.Generator) 
     basis = _places(cells, height, width, device)
     grid = (weights.to(device).flatten(0, 1) @ basis).view(count, 2, height, width).permute(0, 2, 3, 1)
     # black is -1, and grid_sample pads with 0
-    return F.grid_sample(images + 1, grid, mode="bilinear", padding_mode="zeros", align_corners=False) - 1
+    moved = F.grid_sample(images + 1, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    if distortion.blur > 0:  # after the move, as a lens does it
+        moved = _blurred(moved, (uniform(distortion.blur).abs() * height).to(device))
+    return moved - 1
+
+
+def _blurred(images: Tensor, sigma: Tensor) -> Tensor:
+    """(N, C, H, W), black at 0, each under a Gaussian of its own `sigma` (N,), in pixels; outside is black.
+
+    As two small matrix products an image, rows and columns, because every image has a kernel of its own.
+    """
+    height, width = images.shape[2:]
+    offsets = torch.arange(max(height, width), device=images.device)
+    # no narrower than a tenth of a pixel, which leaves an image as it is, so that nothing is divided by 0
+    kernels = torch.exp(-((offsets / sigma.clamp(min=0.1)[:, None]) ** 2) / 2)  # (N, offsets): one half of each
+    kernels = kernels / (2 * kernels.sum(1, keepdim=True) - 1)  # over both halves, whose middle is one
+    down, across = (
+        kernels[:, (offsets[:side, None] - offsets[:side]).abs()][:, None] for side in (height, width)
+    )  # (N, 1, side, side)
+    return down @ images @ across
 
 
 @lru_cache

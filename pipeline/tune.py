@@ -2,12 +2,16 @@
 
     python -m pipeline.tune
     python -m pipeline.tune --set steps=500 steps=6000 label_smoothing=0.3,learning_rate=0.015 --budget 20 50
+    python -m pipeline.tune --adopt
 
 A baseline that is trained too briefly, too long or at the wrong rate flatters whatever is held against it. The study
 of params.yaml as it stands, with its label noise, shift and rare classes, is therefore tried under other settings of
 section `classifier`, the same for all arms: on fresh subsets of what a study may draw, tested on the development part
 (data.part: validation), in a folder of its own. Adds each setting's accuracies to docs/tuning.csv. Nothing else here
 changes. Stopped and called again, it takes finished trainings from the cache.
+
+--adopt trains nothing: it gives each arm the best of the settings that were measured for all, in arms.own_settings of
+params.yaml, for studies that their shared settings do not suit.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
+from pipeline.classifier.arms import ARMS, with_variants
 from pipeline.errors import InputError
 from pipeline.files import read_json
 from pipeline.images import load_arrays
@@ -33,7 +38,8 @@ from pipeline.report import words
 from pipeline.report.tables import tuning_to_text
 from pipeline.stages.check import to_params
 from pipeline.stages.stage import PARAMS, read_params, write_csv
-from pipeline.tuning import TUNING, params_to_settings, read_tuning, tuning_check
+from pipeline.studies import merge
+from pipeline.tuning import CLASSIFIER, TUNING, params_to_settings, read_tuning, tuning_check
 
 CACHE, RECIPES = Path(".cache"), Path("conf")  # lent to the folder of the trial
 SEED = 20260202  # of the trial's subsets, weights and noise, whatever the study's is
@@ -69,6 +75,7 @@ def to_trial(params: Mapping[str, Any], budget: int, replicates: int, changes: M
         "study": {"seed": SEED, "budgets": [budget], "replicates": replicates},
         "split": params["split"] | {"fewer_replicates": True},
         "classifier": params["classifier"] | dict(changes),
+        "arms": params["arms"] | {"own_settings": []},
         "compare": params["compare"] | {"primary": primary},
     }
     to_params(trial)
@@ -102,6 +109,34 @@ def trials(params: Mapping[str, Any], budget: int, replicates: int, grid: Sequen
             }
             accuracies = read_accuracies(folder / "artifacts", budget)
             put_in(TUNING, pd.DataFrame(settings, index=accuracies.index).join(accuracies))
+
+
+def adopt(params: Mapping[str, Any], budget: int) -> list[dict[str, Any]]:
+    """Write to params.yaml, and return, what arms.own_settings is where each arm has its best measured setting.
+
+    Raises InputError where the study's settings, or one of its arms, were not measured.
+    """
+    check = tuning_check(read_tuning(), {**params, "arms": {**params["arms"], "own_settings": []}}, budget)
+    if not check.covers:
+        why = f" ({words.tuned(check)[0]})" if check.differing else ""
+        raise InputError(f"{TUNING} does not cover this study{why}; measure it first: python -m pipeline.tune")
+    sections = to_params(params).variants
+    arms = [arm.name for arm in with_variants(ARMS, (*sections.baseline, *sections.generated))]
+    measured = {arm.arm: check.settings[arm.best] for arm in check.arms}
+    if unmeasured := [arm for arm in arms if arm not in measured]:
+        raise InputError(f"{TUNING} lacks arm {unmeasured[0]}; measure it as well: python -m pipeline.tune")
+    own = [
+        {"arm": arm} | {key.removeprefix(CLASSIFIER): _number(value) for key, value in measured[arm]}
+        for arm in arms
+        if measured[arm]
+    ]
+    merge({"arms": {"own_settings": own}}, str(TUNING))
+    return own
+
+
+def _number(value: float) -> int | float:
+    """As a person would write it: a column that lacks a value anywhere has floats alone."""
+    return int(value) if float(value).is_integer() else float(value)
 
 
 def run_stages(folder: Path, names: Sequence[str], budget: int | None = None) -> None:
@@ -173,15 +208,26 @@ def main() -> None:
     )
     parser.add_argument("--budget", nargs="+", type=int, help="that of the primary contrast if left out")
     parser.add_argument("--replicates", type=int, default=REPLICATES)
+    parser.add_argument(
+        "--adopt", action="store_true", help="write each arm's best measured setting to params.yaml; trains nothing"
+    )
     arguments = parser.parse_args()
     try:
         params = read_params(PARAMS)
         to_params(params)
+        budgets = arguments.budget or [params["compare"]["primary"]["budget"]]
+        if arguments.adopt:
+            if arguments.set or len(budgets) > 1:
+                raise InputError("--adopt: takes what was measured at one budget; leave --set and other budgets out")
+            for own in adopt(params, budgets[0]):
+                print(f"tune: {own.pop('arm')}: {', '.join(f'{key} {value:g}' for key, value in own.items())}")
+            print("tune: all other arms share section classifier; `git diff params.yaml` shows what changed")
+            return
         grid = [
             {},
             *([to_changes(text) for text in arguments.set] if arguments.set else default_changes(params["classifier"])),
         ]
-        tune(params, arguments.budget or [params["compare"]["primary"]["budget"]], arguments.replicates, grid)
+        tune(params, budgets, arguments.replicates, grid)
     except InputError as error:
         parser.exit(2, f"tune: {error}\n")
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""The tuning check: would an arm gain by other settings of the classifier than those that all arms share?
+"""The tuning check: would an arm gain by other settings of the classifier than those that it has?
 
 docs/tuning.csv holds what `python -m pipeline.tune` measured on the development part: a row an arm, setting and
 replicate, under the params that made it, each in a column of its key. A setting is a whole section `classifier`.
@@ -42,20 +42,22 @@ MEASURED = (
 TEXTS = ("data.source", "data.root", "data.channels", "data.shift", "split.rare_classes", "gan.recipe", "arm")
 COLUMNS = ("budget", "seed", "arm", "replicate", "accuracy")  # besides those of `MEASURED`
 CONTRASTS = (("real+gan", "real"), ("real+gan+classical", "real+classical"))
-SHARED = "as they are"  # the setting of the study at hand
+SHARED = "shared"  # the setting that section `classifier` has, for every arm without one of its own
 
 Estimate = tuple[float, float]  # mean over replicates, and its standard error (NaN with one replicate)
+Setting = tuple[tuple[str, Any], ...]  # what it changes of the shared one: (param, value) each
 
 
 @dataclass(frozen=True)
 class ArmTuning:
-    """accuracies: in percent, one a setting. best: the place of the highest. gain: of the best over the shared one.
-    crossed: the same, where a replicate's setting is the one that is best on all the others, so that no choice judges
-    itself.
+    """accuracies: in percent, one a setting. own: the place of the arm's own setting; that of all arms is the first.
+    best: the place of the highest. gain: of the best over its own. crossed: the same, where a replicate's setting is
+    the one that is best on all the others, so that no choice judges itself.
     """
 
     arm: str
     accuracies: list[float]
+    own: int
     best: int
     gain: Estimate
     crossed: Estimate
@@ -63,14 +65,14 @@ class ArmTuning:
 
 @dataclass(frozen=True)
 class ContrastTuning:
-    """Deltas in points: under each setting, and with each arm at its own best. change: from the shared setting to each
-    arm's own best. crossed: the same, chosen on all other replicates.
+    """Deltas in points: with the settings that both arms have, and with each arm at its best. change: from the former
+    to the latter. crossed: the same, chosen on all other replicates.
     """
 
     arm: str
     reference: str
-    deltas: list[Estimate]
-    own: float
+    delta: Estimate
+    best: float
     change: Estimate
     crossed: Estimate
 
@@ -80,11 +82,11 @@ class TuningCheck:
     """The check as far as it covers a budget of a study.
 
     differing: (key, measured, here) of each param in which the study is not what was measured; where there is one, or
-    nothing was measured, `arms` is empty. settings: what each changes of the study's, which comes first.
+    nothing was measured, `arms` is empty. settings: the shared one comes first.
     """
 
     differing: list[tuple[str, Any, Any]]
-    settings: list[str]
+    settings: list[Setting]
     replicates: int
     arms: list[ArmTuning]
     contrasts: list[ContrastTuning]
@@ -124,27 +126,34 @@ def tuning_check(table: pd.DataFrame, params: Mapping[str, Any], budget: int) ->
     ]
     differing, rows = min(groups, key=lambda group: len(group[0]))
     rows = rows.reindex(columns=[*rows.columns, *(name for name in section if name not in rows)])
-    settings = [
-        (_differing(dict(zip(section, values, strict=True)), {name: here.get(name) for name in section}), own)
+    shared = {name: here.get(name) for name in section}
+    by_setting: dict[Setting, pd.DataFrame] = {
+        _changes(dict(zip(section, values, strict=True)), shared): own
         for values, own in rows.groupby(section, dropna=False, sort=False)
-    ]
-    settings.sort(key=lambda setting: len(setting[0]) > 0)  # the shared one first, the others as they were measured
-    nearest = min((changes for changes, _ in settings), key=len)
-    if differing or nearest:
-        return TuningCheck([*differing, *nearest], [], 0, [], [])
-    names = [
-        ", ".join(f"{key.removeprefix(CLASSIFIER)} {there:g}" for key, there, _ in changes) for changes, _ in settings
-    ]
-    measured = _by_arm([own for _, own in settings])
+    }
+    settings = sorted(by_setting, key=bool)  # the shared one first, the others as they were measured
+    if differing or settings[0]:
+        nearest = min(settings, key=len)
+        return TuningCheck([*differing, *_differing({**shared, **dict(nearest)}, shared)], [], 0, [], [])
+    tables = _by_arm([by_setting[setting] for setting in settings])
+    places = dict.fromkeys(tables, 0)
+    for own in params["arms"].get("own_settings", ()):
+        changes = {CLASSIFIER + key: value for key, value in own.items() if key != "arm"}
+        if own["arm"] in tables:
+            setting = _changes({**shared, **changes}, shared)
+            if setting not in settings:
+                measured = " or ".join(map(setting_to_text, settings))
+                return TuningCheck([(f"{own['arm']} at", measured, setting_to_text(setting))], [], 0, [], [])
+            places[own["arm"]] = settings.index(setting)
     return TuningCheck(
         [],
-        [name or SHARED for name in names],
-        len(next(iter(measured.values()))),
-        [_arm(arm, own) for arm, own in measured.items()],
+        settings,
+        len(next(iter(tables.values()))),
+        [_arm(arm, table, places[arm]) for arm, table in tables.items()],
         [
-            _contrast(arm, reference, measured[arm], measured[reference])
+            _contrast(arm, reference, (tables[arm], places[arm]), (tables[reference], places[reference]))
             for arm, reference in dict.fromkeys([(primary["arm"], primary["reference"]), *CONTRASTS])
-            if {arm, reference} <= measured.keys()
+            if {arm, reference} <= tables.keys()
         ],
     )
 
@@ -153,6 +162,11 @@ def clearly_above(estimate: Estimate, replicates: int, margin: float) -> bool:
     """Is it more than `margin`, and its 95 % t-interval over `replicates` above 0? Never with one replicate."""
     mean, error = estimate
     return replicates > 1 and mean > margin and mean > error * float(stats.t.ppf(0.975, replicates - 1))
+
+
+def setting_to_text(setting: Setting) -> str:
+    """`steps 500, label_smoothing 0.3`, or what the shared one is called."""
+    return ", ".join(f"{key.removeprefix(CLASSIFIER)} {value:g}" for key, value in setting) or SHARED
 
 
 def params_to_settings(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,6 +183,8 @@ def params_to_settings(params: Mapping[str, Any]) -> dict[str, Any]:
         *([] if found["data.source"] == "folder" else ["data.root", "data.channels"]),
         *([] if found["split.rare_classes"] else ["split.common_per_class"]),
         *([] if found["split.unlabelled_per_class"] else ["arms.pseudo_confidence"]),
+        *([] if found.get("arms.classical.blur") else ["arms.classical.blur"]),
+        "arms.own_settings",  # what is measured is every arm at every setting
     ]
     return found | dict.fromkeys(unused)
 
@@ -180,35 +196,43 @@ def _by_arm(settings: Sequence[pd.DataFrame]) -> dict[str, NDArray[np.float64]]:
     return {str(arm): own.to_numpy(np.float64) for arm, own in whole.groupby("arm", sort=False)}
 
 
-def _arm(arm: str, own: NDArray[np.float64]) -> ArmTuning:
-    means = own.mean(axis=0)
-    best = int(means.argmax())
-    gain, crossed = own[:, best] - own[:, 0], _at_best_of_others(own) - own[:, 0]
-    return ArmTuning(arm, means.tolist(), best, _estimate(gain), _estimate(crossed))
+def _arm(arm: str, table: NDArray[np.float64], own: int) -> ArmTuning:
+    """table: (replicates, settings)."""
+    best = _best(table.mean(axis=0), own)
+    gain, crossed = table[:, best] - table[:, own], _at_best_of_others(table, own) - table[:, own]
+    return ArmTuning(arm, table.mean(axis=0).tolist(), own, best, _estimate(gain), _estimate(crossed))
 
 
 def _contrast(
-    arm: str, reference: str, of_arm: NDArray[np.float64], of_reference: NDArray[np.float64]
+    arm: str, reference: str, of_arm: tuple[NDArray[np.float64], int], of_reference: tuple[NDArray[np.float64], int]
 ) -> ContrastTuning:
-    deltas = of_arm - of_reference
-    own = of_arm[:, of_arm.mean(axis=0).argmax()] - of_reference[:, of_reference.mean(axis=0).argmax()]
-    crossed = _at_best_of_others(of_arm) - _at_best_of_others(of_reference)
+    """of_arm, of_reference: a table as of `_arm`, and the arm's own setting in it."""
+    both = of_arm, of_reference
+    at_own, at_other = (table[:, own] for table, own in both)
+    at_best, at_other_best = (table[:, _best(table.mean(axis=0), own)] for table, own in both)
+    crossed, crossed_other = (_at_best_of_others(table, own) for table, own in both)
+    delta, best = at_own - at_other, at_best - at_other_best
     return ContrastTuning(
         arm,
         reference,
-        [_estimate(column) for column in deltas.T],
-        float(own.mean()),
-        _estimate(own - deltas[:, 0]),
-        _estimate(crossed - deltas[:, 0]),
+        _estimate(delta),
+        float(best.mean()),
+        _estimate(best - delta),
+        _estimate(crossed - crossed_other - delta),
     )
 
 
-def _at_best_of_others(own: NDArray[np.float64]) -> NDArray[np.float64]:
+def _best(means: NDArray[np.float64], own: int) -> int:
+    """The place of the highest; among equals the arm's own."""
+    return own if means[own] == means.max() else int(means.argmax())
+
+
+def _at_best_of_others(table: NDArray[np.float64], own: int) -> NDArray[np.float64]:
     """(replicates, settings) -> (replicates,): accuracy at the setting that is best on average over all others."""
-    if len(own) < 2:
-        return np.full(len(own), np.nan)
-    others = own.sum(axis=0) - own
-    return own[np.arange(len(own)), others.argmax(axis=1)]
+    if len(table) < 2:
+        return np.full(len(table), np.nan)
+    others = (table.sum(axis=0) - table) / (len(table) - 1)
+    return np.array([row[_best(means, own)] for row, means in zip(table, others, strict=True)])
 
 
 def _estimate(values: NDArray[np.float64]) -> Estimate:
@@ -223,6 +247,10 @@ def _without(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any
 def _differing(measured: Mapping[str, Any], here: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     pairs = [(key, _or_none(measured.get(key)), _or_none(here.get(key))) for key in {**measured, **here}]
     return [(key, there, value) for key, there, value in pairs if there != value]
+
+
+def _changes(setting: Mapping[str, Any], shared: Mapping[str, Any]) -> Setting:
+    return tuple((key, value) for key, value, _ in _differing(setting, shared))
 
 
 def _or_none(value: Any) -> Any:

@@ -12,7 +12,8 @@ from toy_images import bright_corners
 
 from pipeline.batches import class_rounds
 from pipeline.classifier.network import Classifier
-from pipeline.classifier.training import ClassifierConfig, Material, new_classifier, train
+from pipeline.classifier.settings import ClassifierConfig
+from pipeline.classifier.training import Material, new_classifier, train
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages, join
 from pipeline.quality.assessment import AssessConfig, Assessment, _to_controls, images_to_assessment

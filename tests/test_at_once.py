@@ -31,7 +31,8 @@ from pipeline import capture, compute, convolution, feed, transforms
 from pipeline.at_once import Many
 from pipeline.classifier import replicate as classifier_replicate
 from pipeline.classifier import training as classifier_training
-from pipeline.classifier.training import ClassifierConfig, Material, new_classifier
+from pipeline.classifier.settings import ClassifierConfig
+from pipeline.classifier.training import Material, new_classifier
 from pipeline.compute import ComputeConfig, run_replicates
 from pipeline.gan import replicate as gan_replicate
 from pipeline.gan import training as gan_training

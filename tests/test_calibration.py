@@ -19,7 +19,7 @@ from benchmarks.intervals import Studies
 from benchmarks.measured import Measured, expected, pool, read_model, tables_to_measured
 from benchmarks.population import Population, Shape, fit, moments, normal_covariance, population, possible, square_root
 from benchmarks.scenarios import CONFIG, bounds_to_row, matched, simulate_studies
-from pipeline.classifier.training import ClassifierConfig
+from pipeline.classifier.settings import ClassifierConfig
 from pipeline.comparison import (
     MeanSquares,
     Predictions,

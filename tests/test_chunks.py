@@ -13,7 +13,8 @@ from pipeline.batches import to_pixels
 from pipeline.chunks import in_chunks
 from pipeline.classifier import replicate
 from pipeline.classifier.network import Classifier, images_to_features, images_to_logits
-from pipeline.classifier.training import ClassifierConfig, Material
+from pipeline.classifier.settings import ClassifierConfig
+from pipeline.classifier.training import Material
 from pipeline.gan import sampling
 from pipeline.gan.networks.registry import new_discriminator, new_generator
 from pipeline.gan.recipe import load_recipe

@@ -21,7 +21,8 @@ import torch
 
 from pipeline import compute
 from pipeline.classifier.replicate import train_replicate
-from pipeline.classifier.training import ClassifierConfig, Material
+from pipeline.classifier.settings import ClassifierConfig
+from pipeline.classifier.training import Material
 from pipeline.compute import ComputeConfig, resolve_device, resolve_workers, run_replicates
 from pipeline.config import from_mapping
 from pipeline.errors import InputError

@@ -45,9 +45,18 @@ def test_what_knows_unlabelled_images_is_held_against_pseudo_labels_too() -> Non
     assert arms_that_know(made, 0) == [] and arms_to_fair(made, 0) == {}
     assert arms_to_fair({name: made_of(name) for name in ARMS}, 200) == {}  # nothing to hold it against
     of = {name: name.replace("pseudo+", "").replace("+pseudo", "") for name in PSEUDO}
-    plain, both = contrasts(list(made), of), contrasts(list(made), of, FAIR)
+    distorted = [name for name in made if made[name]["classical"]]
+    plain, both = (contrasts(list(made), of, fair, distorted) for fair in ({}, FAIR))
     assert both == plain + list(FAIR.items()) and len(set(both)) == len(both)
     assert contrasts(ARMS, {}, {}) == contrasts(ARMS)
+
+
+def test_what_needs_no_gan_is_held_against_the_gan_where_both_are_distorted() -> None:
+    of = {"soft": "real+interpolated", "few": "real+interpolated", "mine": "real+gan"}
+    pairs = contrasts([*ARMS, *of], of, distorted=["soft", "mine", "real+gan+classical", "real+classical"])
+    added = [("real+gan+classical", "soft"), *of.items()]
+    added += [("soft", "real+classical"), ("few", "real"), ("mine", "real+classical")]
+    assert pairs == contrasts(ARMS) + added
 
 
 def test_the_rows_of_a_study_are_those_of_each_budget_and_the_primary_one() -> None:

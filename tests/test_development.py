@@ -15,7 +15,8 @@ from benchmarks.development import Fold, folds, generated, with_changes
 from benchmarks.mixed import train_mixed
 from pipeline import compute
 from pipeline.classifier.replicate import train_replicate
-from pipeline.classifier.training import ClassifierConfig, Material
+from pipeline.classifier.settings import ClassifierConfig
+from pipeline.classifier.training import Material
 from pipeline.gan.recipe import load_recipe
 from pipeline.images import LabelledImages
 from pipeline.stages.check import to_params

@@ -11,7 +11,7 @@ import torch
 from benchmarks import free_lunch, loops
 from benchmarks.free_lunch import Way, train_classifier, train_gan, turns_to_table, ways
 from benchmarks.turns import Turn
-from pipeline.classifier.training import ClassifierConfig
+from pipeline.classifier.settings import ClassifierConfig
 from pipeline.gan import step as gan_step
 from pipeline.gan.networks import folded
 from pipeline.gan.recipe import load_recipe

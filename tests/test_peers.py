@@ -15,7 +15,7 @@ from torch import nn
 
 from benchmarks import growth, loops, peers, score
 from benchmarks.turns import Training, Turn, side_by_side, take_turns
-from pipeline.classifier.training import ClassifierConfig
+from pipeline.classifier.settings import ClassifierConfig
 from pipeline.gan.recipe import load_recipe
 from pipeline.images import LabelledImages
 from pipeline.transforms import Distortion

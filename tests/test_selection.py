@@ -82,6 +82,8 @@ def test_a_variant_is_its_arm_with_other_options() -> None:
     assert (arm.name, arm.of, arm.real, arm.synthetic) == ("half", "real+gan+classical", True, "gan")
     assert arm.classical and arm.weight == 0.5 and arm.share is None
     assert with_variants(ARMS, []) == list(ARMS)
+    (both,) = with_variants([], [Variant(name="both", of="real+interpolated", classical=True)])
+    assert (both.real, both.synthetic, both.classical) == (True, "interpolated", True)
 
 
 def test_what_variants_need() -> None:
@@ -105,6 +107,11 @@ def test_what_variants_need() -> None:
         ("generated", {"name": "x", "of": "real+gan", "share": 1.0}, "share: must lie between 0 and 1, got 1.0"),
         ("generated", {"name": "x", "of": "real+gan", "batches": "natural"}, "batches: goes with an arm of real"),
         ("generated", {"name": "x", "of": "gan", "pseudo": True}, "pseudo: goes with an arm of real images"),
+        (
+            "baseline",
+            {"name": "x", "of": "real+classical", "classical": True},
+            "classical: goes with an arm of undisto",
+        ),
         ("generated", {"name": "x", "of": "real+gan", "scale": 0.5, "keep": "novel"}, "keep, labels: go with scale 1"),
         ("generated", {"name": "x", "of": "real+gan", "order": "pretrained", "share": 0.2}, "order: pretrained has no"),
         (

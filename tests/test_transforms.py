@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from pipeline.images import LabelledImages
@@ -86,15 +87,35 @@ def test_shear_slants_by_its_tangent(extreme: int) -> None:
     torch.testing.assert_close(slope, torch.full_like(slope, -extreme * 0.25), atol=1e-3, rtol=0)
 
 
+def test_blur_is_a_gaussian_of_its_width_and_black_lies_outside(extreme: int) -> None:
+    images = noise(2, side=14, channels=2)[:, :, :12]  # 12 rows of 14
+    soft = distort(images, dataclasses.replace(NONE, blur=0.1), draws()) + 1
+    expected = gaussian_filter(images.numpy() + 1, (0, 0, 1.2, 1.2), mode="constant", truncate=10)
+    torch.testing.assert_close(soft, torch.from_numpy(expected), atol=2e-5, rtol=0)  # at both ends of the draw
+
+
+def test_widths_of_blur_fill_their_range_evenly() -> None:
+    # A point's values in the middle and next to it differ by exp(1 / (2 sigma^2)).
+    point = torch.full((2000, 1, 15, 15), -1.0)
+    point[..., 7, 7] = 1
+    soft = distort(point, dataclasses.replace(NONE, blur=0.2), draws())[:, 0, 7] + 1
+    assert torch.allclose(soft[:, 6], soft[:, 8]) and soft.max() <= 2 + 1e-4
+    sigma = (2 * (soft[:, 7] / soft[:, 8]).log()) ** -0.5
+    wide = sigma[sigma > 0.3]  # a narrower one leaves nothing next to the point that could be read off
+    assert len(wide) / 2000 == pytest.approx(0.9, abs=0.03) and 2.95 < wide.max() < 3.0
+    assert wide.mean().item() == pytest.approx(1.65, abs=0.06)
+
+
 def test_every_image_has_a_draw_of_its_own() -> None:
     same = square(16, 3).expand(20, 1, 16, 16)
-    for part in ("rotate", "scale", "shear", "translate", "elastic"):
-        distorted = distort(same, dataclasses.replace(NONE, **{part: getattr(Distortion(elastic=0.05), part)}), draws())
+    every = Distortion(elastic=0.05, blur=1.0)  # up to 16 pixels: hardly one too narrow to see
+    for part in ("rotate", "scale", "shear", "translate", "elastic", "blur"):
+        distorted = distort(same, dataclasses.replace(NONE, **{part: getattr(every, part)}), draws())
         assert len({image.numpy().tobytes() for image in distorted}) == 20, part
 
 
 def test_the_same_generator_state_gives_the_same_bytes() -> None:
-    images, everything = noise(6), Distortion(elastic=0.03)
+    images, everything = noise(6), Distortion(elastic=0.03, blur=0.05)
     first, again, other = (distort(images, everything, draws(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -138,9 +159,10 @@ def test_elastic_displacements_have_their_standard_deviation() -> None:
 
 
 def test_the_gradient_is_that_of_a_resampling() -> None:
-    # A resampling is linear in the pixels, so a step along any direction changes the output by exactly the gradient.
+    # A resampling, blurred or not, is linear in the pixels, so a step along any direction changes the output by
+    # exactly the gradient.
     images, direction, weights = noise(4).requires_grad_(), noise(4).flip(0), torch.linspace(0, 1, 256).view(4, 1, 8, 8)
-    everything = Distortion(elastic=0.03)
+    everything = Distortion(elastic=0.03, blur=0.1)
     before = (distort(images, everything, draws()) * weights).sum()
     (gradient,) = torch.autograd.grad(before, images)
     after = (distort(images + direction, everything, draws()) * weights).sum()

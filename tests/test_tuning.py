@@ -18,7 +18,15 @@ from small_study import SMALL
 from pipeline.errors import InputError
 from pipeline.stages.stage import PARAMS, read_params
 from pipeline.tune import default_changes, put_in, to_changes, to_trial
-from pipeline.tuning import SHARED, TUNING, clearly_above, params_to_settings, read_tuning, tuning_check
+from pipeline.tuning import (
+    SHARED,
+    TUNING,
+    clearly_above,
+    params_to_settings,
+    read_tuning,
+    setting_to_text,
+    tuning_check,
+)
 
 STEPS = (3000, 1000, 6000)
 
@@ -55,7 +63,7 @@ def test_gains_and_changes_by_hand(params: dict[str, Any]) -> None:
     }
     check = tuning_check(table(measured, params), params, 50)
     assert (check.differing, check.replicates, check.covers) == ([], 3, True)
-    assert check.settings == [SHARED, "steps 1000", "steps 6000"]
+    assert [*map(setting_to_text, check.settings)] == [SHARED, "steps 1000", "steps 6000"]
     real, gan = check.arms
     assert real.accuracies == pytest.approx([92, 91, 93]) and real.best == 2
     # -1, +3, +1: mean 1, standard deviation 2
@@ -65,8 +73,7 @@ def test_gains_and_changes_by_hand(params: dict[str, Any]) -> None:
     assert (gan.best, gan.gain) == (0, (0, 0))
     (contrast,) = check.contrasts
     assert (contrast.arm, contrast.reference) == ("real+gan", "real")
-    assert [mean for mean, _ in contrast.deltas] == pytest.approx([7 / 3, 3, -3])
-    assert contrast.own == pytest.approx(4 / 3)
+    assert contrast.delta[0] == pytest.approx(7 / 3) and contrast.best == pytest.approx(4 / 3)
     assert contrast.change == pytest.approx((-1, 2 / math.sqrt(3)))
     # real+gan at the best on the others: 94.5 to 93.5; 94.5 each, the shared one first; 94 each, so too: 94, 94, 95.
     # Deltas 3, 2, 2 against 2, 2, 3 with the settings as they are: 1, 0, -1.
@@ -76,7 +83,28 @@ def test_gains_and_changes_by_hand(params: dict[str, Any]) -> None:
 def test_the_studys_own_settings_come_first_wherever_they_were_measured(params: dict[str, Any]) -> None:
     rows = table({"real": [[1.0, 2.0, 3.0]]}, params)
     check = tuning_check(rows, with_classifier(params, steps=6000), 50)
-    assert check.settings == [SHARED, "steps 3000", "steps 1000"] and check.arms[0].accuracies == [3, 1, 2]
+    assert [*map(setting_to_text, check.settings)] == [SHARED, "steps 3000", "steps 1000"]
+    assert check.arms[0].accuracies == [3, 1, 2]
+
+
+def test_an_arm_with_settings_of_its_own_is_held_against_these(params: dict[str, Any]) -> None:
+    measured = {"real": [[92.0, 90.0, 91.0], [92.0, 91.0, 95.0]], "real+gan": [[94.0, 95.0, 90.0], [94.0, 93.0, 90.0]]}
+    rows = table(measured, params)
+
+    def with_own(*own: dict[str, Any]) -> dict[str, Any]:
+        return params | {"arms": params["arms"] | {"own_settings": list(own)}}
+
+    check = tuning_check(rows, with_own({"arm": "real", "steps": 6000}), 50)
+    real, gan = check.arms
+    assert (real.own, real.best, real.gain) == (2, 2, (0, 0)) and (gan.own, gan.best) == (0, 0)
+    assert check.contrasts[0].delta == pytest.approx((1, 2))  # 94 - 91 and 94 - 95
+    assert check.contrasts[0].change == (0, 0)
+    # One that changes nothing is the shared one; one that nobody measured is said.
+    assert tuning_check(rows, with_own({"arm": "real", "steps": 3000}), 50).arms[0].own == 0
+    assert tuning_check(rows, with_own({"arm": "real", "steps": 70}), 50).differing == [
+        ("real at", "shared or steps 1000 or steps 6000", "steps 70")
+    ]
+    assert tuning_check(rows, with_own({"arm": "gan", "steps": 70}), 50).covers  # gan was not measured at all
 
 
 def test_what_is_clearly_above() -> None:
@@ -225,6 +253,13 @@ def test_the_command_on_a_small_study(root: Path, tmp_path: Path) -> None:
     assert (folder / PARAMS).read_bytes() == before
     assert sorted(path.name for path in folder.iterdir()) == [".cache", "conf", "docs", "params.yaml"]
     first = (folder / TUNING).read_bytes()
+    adopted = call(root, folder, "--adopt")
+    assert adopted.returncode == 0, adopted.stderr
+    means = found.groupby(["arm", "classifier.steps"])["accuracy"].mean().unstack()
+    better = {str(arm) for arm in means.index[means[5] > means[2]]}
+    own = read_params(folder / PARAMS)["arms"]["own_settings"]
+    assert better and {one["arm"] for one in own} == better and adopted.stdout.count("tune: ") == len(better) + 1
+    assert all(one == {"arm": one["arm"], "steps": 5, "learning_rate": 0.5} for one in own)
     again = call(root, folder, "--replicates", "2", "--set", "steps=5,learning_rate=0.5")
     assert again.returncode == 0 and (folder / TUNING).read_bytes() == first
 
@@ -236,6 +271,8 @@ def test_the_command_on_a_small_study(root: Path, tmp_path: Path) -> None:
         (["--set", "steps"], "--set steps: expected KEY=VALUE"),
         (["--budget", "2", "0"], "study.budgets"),
         (["--replicates", "0"], "study.replicates"),
+        (["--adopt"], "does not cover this study; measure it first"),
+        (["--adopt", "--set", "steps=3"], "--adopt: takes what was measured"),
     ],
 )
 def test_a_mistake_is_one_line_and_trains_nothing(arguments: list[str], said: str, root: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.batches import class_rounds, to_bytes, to_tensors
+from pipeline.classifier.settings import ClassifierConfig, OwnSettings
 from pipeline.config import from_mapping, require
 from pipeline.images import LabelledImages
 from pipeline.transforms import Distortion, distort
@@ -33,6 +34,8 @@ class Options:
 
     Of the real ones: batches, balanced by class (the rare oversampled), natural, or weighted, natural with the loss
     weighted by class. pseudo: the unlabelled images too, with the labels that the teacher reads.
+
+    Of all: classical, whether each batch is distorted afresh (classical augmentation).
     """
 
     share: float | None = None
@@ -45,6 +48,7 @@ class Options:
     fill: bool = False
     batches: Literal["balanced", "natural", "weighted"] = "balanced"
     pseudo: bool = False
+    classical: bool = False
 
     @property
     def judged(self) -> bool:
@@ -54,7 +58,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Arm(Options):
-    """Where an arm's images come from, and whether each batch is distorted afresh (classical augmentation).
+    """Where an arm's images come from.
 
     synthetic: which synthetic set stands beside the real images, or instead of them if `real` is false. of: the arm
     that this one varies, or none.
@@ -63,7 +67,6 @@ class Arm(Options):
     name: str = ""
     real: bool = True
     synthetic: Literal["gan", "copies", "interpolated"] | None = None
-    classical: bool = False
     of: str | None = None
 
 
@@ -106,6 +109,7 @@ class Variant(Options):
             ({"fill"}, "real and generated images", mixed and arm.synthetic == "gan"),
             ({"batches"}, "real images alone", arm.real and arm.synthetic is None),
             ({"pseudo"}, "real images", arm.real),
+            ({"classical"}, "undistorted batches", not arm.classical),
         ):
             wrong = sorted(changed & names)
             require(not wrong or holds, f"{', '.join(wrong)}: goes with an arm of {where}, which {self.of} is not")
@@ -194,6 +198,7 @@ class ArmsConfig:
     """synthetic_share: part of a mixed batch that is synthetic, for each kind of synthetic image. copies_per_class,
     interpolated_per_class: size of the two synthetic sets made without a GAN. pseudo_confidence: probability from which
     a teacher is sure of an unlabelled image. classical: the distortion of the classical arms and of the copies.
+    own_settings: arms that have not all settings of section `classifier`.
     """
 
     synthetic_share: Shares
@@ -201,11 +206,19 @@ class ArmsConfig:
     interpolated_per_class: int
     pseudo_confidence: float
     classical: Distortion = field(default_factory=Distortion)
+    own_settings: tuple[OwnSettings, ...] = ()
 
     def __post_init__(self) -> None:
         require(self.copies_per_class > 0, "copies_per_class: must be positive")
         require(self.interpolated_per_class > 0, "interpolated_per_class: must be positive")
         require(0 <= self.pseudo_confidence < 1, "pseudo_confidence: must lie in [0, 1)")
+        names = [own.arm for own in self.own_settings]
+        for name in names:
+            require(names.count(name) == 1, f"own_settings: {name} is there twice; name it once")
+
+    def settings(self, arm: str, shared: ClassifierConfig) -> ClassifierConfig:
+        """Those with which `arm` is trained: `shared`, or its own over them."""
+        return next((own.over(shared) for own in self.own_settings if own.arm == arm), shared)
 
 
 def rare_classes(real: LabelledImages) -> NDArray[np.intp]:

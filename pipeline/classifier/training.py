@@ -1,4 +1,4 @@
-"""Training one classifier: the same steps, batch size, schedule and initialisation in every arm."""
+"""Training one classifier: one loop, schedule and initialisation for every arm."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.batches import labels_to_batches
 from pipeline.bfloat16 import cast
 from pipeline.capture import Step, captured
 from pipeline.classifier.network import Classifier, dropout_draw, uniform_to_mask
-from pipeline.config import require
+from pipeline.classifier.settings import ClassifierConfig
 from pipeline.feed import Block, blocks_together, gather, one_by_one
 from pipeline.images import LabelledImages
 from pipeline.seeds import derive
@@ -27,31 +27,6 @@ from pipeline.stacked import Stacked
 from pipeline.transforms import Distortion
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises from 0
-
-
-@dataclass(frozen=True)
-class ClassifierConfig:
-    """width: channels of the first layer. steps, batch_size: of the optimiser. learning_rate: the highest; it rises
-    over the first twentieth of the steps and falls along a cosine to 0. weight_decay: AdamW's. dropout: of the
-    features. label_smoothing: of the cross-entropy.
-    """
-
-    width: int
-    steps: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    dropout: float
-    label_smoothing: float
-
-    def __post_init__(self) -> None:
-        require(self.width > 0, "width: must be positive")
-        require(self.steps > 0, "steps: must be positive")
-        require(self.batch_size >= 4, "batch_size: must be at least 4, for batch norm")
-        require(self.learning_rate > 0, "learning_rate: must be positive")
-        require(self.weight_decay >= 0, "weight_decay: must not be negative")
-        require(0 <= self.dropout < 1, "dropout: must lie in [0, 1)")
-        require(0 <= self.label_smoothing < 1, "label_smoothing: must lie in [0, 1)")
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.report.study import Budget, Study
+
+SHOWN = ("arm", "steps", "batch_size", "learning_rate")  # own settings that stand in columns of their own
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Effort:
     """Of one arm at one budget.
 
     steps: of the optimiser, the mean over replicates. same: all replicates took as many. phases: one after another, as
-    far as these steps go. distorted: every batch afresh. rate: the highest learning rate. seconds: of a replicate, the
+    far as these steps go. distorted: every batch afresh. rate: the highest learning rate. own: its other settings that
+    are not those of all arms, as text. seconds: of a replicate, the
     mean; None where the run's record does not say. shared: they are a mean over all arms of the stage.
     """
 
@@ -33,6 +36,7 @@ class Effort:
     phases: Sequence[Phase]
     distorted: bool
     rate: float
+    own: str
     seconds: float | None
     shared: bool
 
@@ -52,15 +56,16 @@ class Effort:
 
 def budget_to_efforts(study: Study, budget: Budget) -> list[Effort]:
     """What was trained at a budget, an entry an arm, in the study's order of arms."""
-    config = study.params["classifier"]
+    own_settings = {own["arm"]: own for own in study.params["arms"].get("own_settings", ())}
     runs, history, efforts = dict(study.runs), budget.classifier_history, []
     for arm in study.budget_accuracies(budget.size).columns:
         rows = history[history["arm"] == arm]
         ends = rows.groupby("replicate")["step"].max()
         steps, made = round(ends.mean()), budget.arms[str(arm)]
         record = runs[f"{rows['stage'].iloc[0]}@{budget.size}"]
-        own = record.get("milliseconds_per_step_by_arm", {})  # not every record tells the arms apart
-        milliseconds = own.get(arm, record.get("milliseconds_per_step"))
+        by_arm = record.get("milliseconds_per_step_by_arm", {})  # not every record tells the arms apart
+        milliseconds = by_arm.get(arm, record.get("milliseconds_per_step"))
+        settings = own_settings.get(str(arm), {})
         efforts.append(
             Effort(
                 arm=arm,
@@ -68,9 +73,10 @@ def budget_to_efforts(study: Study, budget: Budget) -> list[Effort]:
                 same=ends.nunique() == 1,
                 phases=_phases(made["phases"], steps),
                 distorted=made["classical"],
-                rate=config["learning_rate"],
+                rate=(study.params["classifier"] | settings)["learning_rate"],
+                own=", ".join(f"{key} {value:g}" for key, value in settings.items() if key not in SHOWN),
                 seconds=None if milliseconds is None else milliseconds * steps / 1000,
-                shared=arm not in own,
+                shared=arm not in by_arm,
             )
         )
     return efforts
@@ -87,9 +93,18 @@ def _phases(made: Sequence[Mapping[str, Any]], steps: int) -> list[Phase]:
     return phases
 
 
-def is_equal(efforts: Sequence[Effort]) -> bool:
-    """Did all replicates of all arms take the same number of steps, and thus see as many images?"""
-    return all(effort.same for effort in efforts) and len({effort.seen for effort in efforts}) == 1
+def fairness(study: Study, budget: Budget, efforts: Sequence[Effort]) -> Literal["equal", "tuned", "unequal"]:
+    """equal: all replicates of all arms saw as many images. tuned: of each arm they took the steps that they were to
+    take, under the best of the settings that were tried for all arms. unequal: neither.
+    """
+    if all(effort.same for effort in efforts) and len({effort.seen for effort in efforts}) == 1:
+        return "equal"
+    planned = {arm: sum(phase["steps"] for phase in made["phases"]) for arm, made in budget.arms.items()}
+    check = study.tuning_check(budget.size)
+    best = {arm.arm for arm in check.arms if arm.own == arm.best}
+    if all(effort.same and effort.steps == planned[effort.arm] and effort.arm in best for effort in efforts):
+        return "tuned"
+    return "unequal"
 
 
 def gan_effort(study: Study, budget: Budget) -> tuple[int, float | None]:

@@ -168,7 +168,7 @@ def _effort(study: Study, budget: Budget) -> dict[str, Any]:
     return {
         "arms": [(entry, round(100 * entry.seen / longest, 2)) for entry in efforts],
         "shared": any(entry.shared for entry in efforts),
-        "equal": effort.is_equal(efforts),
+        "fairness": effort.fairness(study, budget, efforts),
         "gan_steps": steps,
         "gan_seconds": seconds,
     }

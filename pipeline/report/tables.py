@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.ledger import Reuse
 from pipeline.report.study import Budget, Study
 from pipeline.report.text import between, number, plus_minus, signed, spread_out
-from pipeline.tuning import TuningCheck
+from pipeline.tuning import TuningCheck, setting_to_text
 
 HEADERS = ["images a class", "arm", "against", "delta, points", "interval", "verdict", "better in", "p", "accuracy, %"]
 
@@ -222,12 +222,14 @@ def budget_quality_to_text(budget: Budget) -> pd.DataFrame:
 
 
 def tuning_to_text(check: TuningCheck) -> pd.DataFrame:
-    """One row an arm: accuracy under each setting, the best of them, and what it gains over the study's."""
-    rows = []
+    """One row an arm: accuracy under each setting, its own where arms have such, the best, and what that gains."""
+    settings, rows = [setting_to_text(setting) for setting in check.settings], []
     for arm in check.arms:
-        row = {"arm": arm.arm} | dict(zip(check.settings, map(number, arm.accuracies), strict=True))
-        gained = plus_minus(arm.gain) if arm.best else "–"
-        rows.append(row | {"best": check.settings[arm.best], "gains": gained})
+        row = {"arm": arm.arm} | dict(zip(settings, map(number, arm.accuracies), strict=True))
+        if any(each.own for each in check.arms):
+            row["has"] = settings[arm.own]
+        gained = "–" if arm.best == arm.own else plus_minus(arm.gain)
+        rows.append(row | {"best": settings[arm.best], "gains": gained})
     return pd.DataFrame(rows)
 
 

@@ -8,10 +8,10 @@ from typing import Any
 from pipeline.contrasts import arms_that_know
 from pipeline.groups import rare_classes
 from pipeline.ledger import TRIALS, Reuse
-from pipeline.report.effort import budget_to_efforts, is_equal
+from pipeline.report.effort import budget_to_efforts, fairness
 from pipeline.report.study import Budget, Study
 from pipeline.report.text import listed, plus_minus, signed
-from pipeline.tuning import TuningCheck, clearly_above
+from pipeline.tuning import TuningCheck, clearly_above, setting_to_text
 from pipeline.verdict import each_class, subject
 
 
@@ -65,7 +65,7 @@ def warnings(study: Study) -> list[str]:
             found.append(f"{where}, only {drawn} of {asked} replicates could be drawn from different real images.")
         found += [f"{where}, {line}" for line in regime(budget.split)]
         efforts = budget_to_efforts(study, budget)
-        if not is_equal(efforts):
+        if fairness(study, budget, efforts) == "unequal":
             steps = listed([f"{effort.arm} {effort.steps:,}" for effort in efforts])
             found.append(f"{where}, the arms were not trained for equally many steps: {steps}.")
         found += [f"{where}, {line}" for line in untuned(study, budget)]
@@ -82,7 +82,7 @@ def untuned(study: Study, budget: Budget) -> list[str]:
             "briefly or too long may lose what another arm then seems to gain: `python -m pipeline.tune`."
         ]
     better = [
-        f"{arm.arm} by {plus_minus(arm.crossed)} ({check.settings[arm.best]})"
+        f"{arm.arm} by {plus_minus(arm.crossed)} ({setting_to_text(check.settings[arm.best])})"
         for arm in check.arms
         if clearly_above(arm.crossed, check.replicates, margin)
     ]
@@ -183,8 +183,8 @@ def tuned(check: TuningCheck) -> list[str]:
         said = listed([f"{key} {_plain(there)} (here {_plain(here)})" for key, there, here in check.differing])
         return [f"The check does not cover these settings: it was measured with {said}."]
     return [
-        f"{contrast.arm} over {contrast.reference}: {signed(contrast.deltas[0][0])} points there with the settings as "
-        f"they are, {signed(contrast.own)} with each arm at its own best: a change of {plus_minus(contrast.change)}, "
+        f"{contrast.arm} over {contrast.reference}: {signed(contrast.delta[0])} points there with the settings as "
+        f"they are, {signed(contrast.best)} with each arm at its own best: a change of {plus_minus(contrast.change)}, "
         f"or of {plus_minus(contrast.crossed)} where each replicate gets the settings that are best on all the others."
         for contrast in check.contrasts
     ]

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pipeline.at_once import Many
 from pipeline.classifier.arms import Arm, ArmsConfig, rare_classes
 from pipeline.classifier.replicate import alike, train_replicate, train_replicates
-from pipeline.classifier.training import ClassifierConfig, Material
+from pipeline.classifier.settings import ClassifierConfig
+from pipeline.classifier.training import Material
 from pipeline.compute import ComputeConfig, describe, milliseconds_per_step, run_replicates
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages, load_arrays, save_arrays
@@ -36,36 +37,39 @@ def train_arms(
 ) -> None:
     """Train each of `arms` on each subset; write predictions (R, T) by arm, what each arm was, and training histories.
 
-    reals: as `load_reals` gives them. synthetic: the synthetic set of an arm and a replicate. kind: the folder of the
-    artifacts. Raises InputError where a share of a batch rounds to no image.
+    reals: as `load_reals` gives them. synthetic: the synthetic set of an arm and a replicate. classifier: the settings
+    of all arms that have none of their own. kind: the folder of the artifacts. Raises InputError where a share of a
+    batch rounds to no image.
     """
     test_pixels = load_arrays(Path("artifacts/data/test_images.npz"))["pixels"]
     keys = [(arm, replicate) for arm in arms for replicate in range(len(reals[0]))]
     materials = [
         arm_to_material(arm, reals[arm.pseudo][replicate], synthetic(arm, replicate), config) for arm, replicate in keys
     ]
+    settings = {arm: config.settings(arm.name, classifier) for arm in arms}
     for arm, material in zip(arms, materials[:: len(reals[0])], strict=True):
-        size, share = classifier.batch_size, material.synthetic_share
-        if any(count == 0 for _, count in material.phases(classifier.steps, size)[0][1]):
+        size, share = settings[arm].batch_size, material.synthetic_share
+        if any(count == 0 for _, count in material.phases(settings[arm].steps, size)[0][1]):
             raise InputError(f"{arm.name}: {share} of a batch of {size} leaves no synthetic or no real image")
     jobs = [
         {
             "material": material,
             "test_pixels": test_pixels,
-            "config": classifier,
+            "config": settings[arm],
             # One seed for all arms of a replicate: they start from the same weights.
             "seed": derive(stage.value("study.seed"), "classifier", stage.budget or 0, replicate),
         }
-        for (_, replicate), material in zip(keys, materials, strict=True)
+        for (arm, replicate), material in zip(keys, materials, strict=True)
     ]
     compute, many = stage.compute(ComputeConfig), Many(train_replicates, alike)
     stage.facts |= describe(compute, jobs, many)
     with within_memory("lower classifier.batch_size, classifier.width or compute.workers"):
-        results = run_replicates(train_replicate, jobs, compute, stage.name, classifier.steps * len(jobs), many)
-    stage.facts["milliseconds_per_step"] = milliseconds_per_step(results, classifier.steps)
+        steps = [settings[arm].steps for arm, _ in keys]
+        results = run_replicates(train_replicate, jobs, compute, stage.name, sum(steps), many)
+    stage.facts["milliseconds_per_step"] = milliseconds_per_step(results, sum(steps) / len(steps))
     stage.facts["milliseconds_per_step_by_arm"] = {
         arm.name: milliseconds_per_step(
-            [result for (trained, _), result in zip(keys, results, strict=True) if trained is arm], classifier.steps
+            [result for (trained, _), result in zip(keys, results, strict=True) if trained is arm], settings[arm].steps
         )
         for arm in arms
     }
@@ -78,7 +82,7 @@ def train_arms(
         saw = {arm.name: [r["saw"] for (a, _), r in zip(keys, results, strict=True) if a is arm] for arm in arms}
         write_json(folder / "inputs.json", saw)
         specs = {
-            arm.name: asdict(arm) | {"phases": phases_by_origin(arm, material, classifier)}
+            arm.name: asdict(arm) | {"phases": phases_by_origin(arm, material, settings[arm])}
             for arm, material in zip(arms, materials[:: len(reals[0])], strict=True)
         }
         write_json(folder / "arms.json", specs)

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.bfloat16 import is_native
 from pipeline.classifier.arms import ARMS, GAN_ARMS, ArmsConfig, VariantsConfig, with_variants
-from pipeline.classifier.training import ClassifierConfig
+from pipeline.classifier.settings import ClassifierConfig
 from pipeline.compute import ComputeConfig, resolve_device
 from pipeline.config import from_mapping, require
 from pipeline.controls import ControlsConfig
@@ -86,14 +86,20 @@ def to_params(values: Mapping[str, Any]) -> Params:
             raise InputError(
                 f"compare.primary.{role}: unknown arm {getattr(primary, role)!r}; known arms: {', '.join(names)}"
             )
-    batch = params.classifier.batch_size
-    shares = {
-        f"arms.synthetic_share.{kind}": share for kind, share in dataclasses.asdict(params.arms.synthetic_share).items()
-    }
-    shares |= {f"variants: share of {variant.name}": variant.share for variant in variants if variant.share is not None}
-    for key, share in shares.items():
-        if not 0 < round(batch * share) < batch:
-            raise InputError(f"{key}: {share} of a batch of {batch} leaves no synthetic or no real image")
+    for own in params.arms.own_settings:
+        if own.arm not in names:
+            raise InputError(f"arms.own_settings: unknown arm {own.arm!r}; known arms: {', '.join(names)}")
+        try:
+            own.over(params.classifier)
+        except ValueError as error:
+            raise InputError(f"arms.own_settings, {own.arm}: {error}") from None
+    for arm in with_variants(ARMS, variants):
+        if arm.real and arm.synthetic:
+            share = arm.share or params.arms.synthetic_share.of(arm.synthetic)
+            batch = params.arms.settings(arm.name, params.classifier).batch_size
+            key = f"arms.synthetic_share.{arm.synthetic}" if arm.share is None else f"variants: share of {arm.name}"
+            if not 0 < round(batch * share) < batch:
+                raise InputError(f"{key}: {share} of a batch of {batch} leaves no synthetic or no real image")
     for variant in variants:
         if variant.pseudo and not params.split.unlabelled_per_class:
             raise InputError(f"variants: {variant.name} takes unlabelled images; set split.unlabelled_per_class")

@@ -60,6 +60,7 @@ def write_results(
     by_budget: dict[int, dict[str, NDArray[np.integer]]] = {}
     of: dict[str, str] = {}
     fair: dict[str, str] = {}
+    distorted: set[str] = set()
     splits = {budget: read_json(Path(f"artifacts/splits/{budget}.json")) for budget in budgets}
     for budget in budgets:
         arms: dict[str, NDArray[np.integer]] = {}
@@ -69,9 +70,10 @@ def write_results(
             made |= read_json(Path(f"artifacts/{kind}/{budget}/arms.json"))
         of |= {name: arm["of"] for name, arm in made.items() if arm["of"]}
         fair |= arms_to_fair(made, splits[budget]["unlabelled"])
+        distorted |= {name for name, arm in made.items() if arm["classical"]}
         by_budget[budget] = {arm: predictions.astype(int) for arm, predictions in arms.items()}
     classes = read_json(Path("artifacts/data/summary.json"))["classes"]
-    study = Predictions(by_budget, labels, classes, of, fair)
+    study = Predictions(by_budget, labels, classes, of, fair, distorted)
     per_class = {budget: split["per_class"] for budget, split in splits.items()}
     oracle = load_arrays(Path("artifacts/oracle/predictions.npz"))["predictions"].astype(int)
     deltas = predictions_to_deltas(study, config)

@@ -6,7 +6,7 @@ from pipeline import workers  # noqa: F401, first: its server imports while this
 
 # isort: split
 from pipeline.classifier.arms import GAN_ARMS, Arm, ArmsConfig, to_variants, with_variants
-from pipeline.classifier.training import ClassifierConfig
+from pipeline.classifier.settings import ClassifierConfig
 from pipeline.stages.arms import Synthetic, train_arms
 from pipeline.stages.generated import load_selected
 from pipeline.stages.reals import load_reals

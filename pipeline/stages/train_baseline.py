@@ -14,7 +14,7 @@ from pipeline.classifier.arms import (
     to_variants,
     with_variants,
 )
-from pipeline.classifier.training import ClassifierConfig
+from pipeline.classifier.settings import ClassifierConfig
 from pipeline.compute import ComputeConfig, in_workers
 from pipeline.seeds import derive
 from pipeline.stages.arms import Synthetic, train_arms

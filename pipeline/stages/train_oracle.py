@@ -8,7 +8,8 @@ import pandas as pd
 
 from pipeline.at_once import Many
 from pipeline.classifier.replicate import alike, train_replicate, train_replicates
-from pipeline.classifier.training import ClassifierConfig, Material
+from pipeline.classifier.settings import ClassifierConfig
+from pipeline.classifier.training import Material
 from pipeline.compute import ComputeConfig, describe, milliseconds_per_step, run_replicates
 from pipeline.images import load, load_arrays, save_arrays
 from pipeline.memory import within_memory

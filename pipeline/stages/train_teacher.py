@@ -9,8 +9,9 @@ import numpy as np
 from pipeline.at_once import Many
 from pipeline.classifier.arms import ArmsConfig, to_variants
 from pipeline.classifier.replicate import alike, train_replicate, train_replicates
+from pipeline.classifier.settings import ClassifierConfig
 from pipeline.classifier.teacher import images_to_probabilities, load_teacher
-from pipeline.classifier.training import ClassifierConfig, Material
+from pipeline.classifier.training import Material
 from pipeline.compute import ComputeConfig, describe, milliseconds_per_step, run_replicates
 from pipeline.images import LabelledImages, load
 from pipeline.memory import within_memory
@@ -23,7 +24,10 @@ from pipeline.weights import save_weights
 def train_teacher(stage: Stage) -> None:
     train = load(Path("artifacts/data/train.npz"))
     split = load_split(Path(f"artifacts/splits/{stage.budget}.npz"))
-    arms, classifier = stage.config("arms", ArmsConfig), stage.config("classifier", ClassifierConfig)
+    arms = stage.config("arms", ArmsConfig)
+    classifier = arms.settings(
+        "real+classical", stage.config("classifier", ClassifierConfig)
+    )  # it is trained like that
     variants = to_variants({"generated": stage.value("variants.generated")})
     needed = variants.needs_teacher or split.unlabelled.shape[1] > 0
     jobs = [

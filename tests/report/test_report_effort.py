@@ -11,7 +11,7 @@ import pandas as pd
 from made_study import SKILLS
 from rendered import Page, section
 
-from pipeline.report.effort import budget_to_efforts, is_equal
+from pipeline.report.effort import budget_to_efforts, fairness
 from pipeline.report.page import study_to_page
 from pipeline.report.study import load_study
 from pipeline.report.words import warnings
@@ -37,7 +37,8 @@ def test_unequal_effort_is_said(study: tuple[Path, dict[str, Any]]) -> None:
     short = replace(loaded.budgets[0], classifier_history=history[(history["arm"] != "gan") | (history["step"] <= 200)])
     runs = [(name, run | record if name == "train_augmented@5" else run) for name, run in loaded.runs]
     unequal = replace(loaded, budgets=[short], runs=runs)
-    assert warnings(loaded) == [] and is_equal(budget_to_efforts(loaded, loaded.budgets[0]))
+    whole = loaded.budgets[0]
+    assert warnings(loaded) == [] and fairness(loaded, whole, budget_to_efforts(loaded, whole)) == "equal"
     (warning,) = warnings(unequal)
     assert "the arms were not trained for equally many steps: real 400, " in warning and "and gan 200." in warning
     efforts = {effort.arm: effort for effort in budget_to_efforts(unequal, short)}
@@ -86,7 +87,7 @@ def test_the_tuning_check_is_shown_or_its_lack(study: tuple[Path, dict[str, Any]
     checked = replace(loaded, tuning=rows)
     shown = Page(section(study_to_page(checked), "effort")).text
     assert "on 4 fresh subsets, tested on the development part" in shown
-    assert "real 91.50 93.50 steps 800 +2.00 ± 0.00" in shown and "real+gan 95.50 94.50 as they are –" in shown
+    assert "real 91.50 93.50 steps 800 +2.00 ± 0.00" in shown and "real+gan 95.50 94.50 shared –" in shown
     assert "real+gan over real: +4.00\u00a0points there with the settings as they are, +2.00 with each arm" in shown
     assert "a change of −2.00 ± 0.00" in shown
     other = replace(checked, params=study[1] | {"gan": {"recipe": "dcgan", "steps": 7}})
