@@ -93,7 +93,7 @@ def trials(params: Mapping[str, Any], budget: int, replicates: int, grid: Sequen
         for lent in (CACHE, RECIPES):
             (folder / lent).symlink_to(lent.resolve())
         for number, changes in enumerate(grid):
-            yield ", ".join(f"{key} {value}" for key, value in changes.items()) or "the settings as they are"
+            yield ", ".join(f"{key} {value}" for key, value in changes.items()) or "the shared settings"
             trial = to_trial(params, budget, replicates, changes)
             (folder / PARAMS).write_text(json.dumps(trial), encoding="utf-8")  # JSON is YAML
             if number == 0:

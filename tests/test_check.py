@@ -68,7 +68,9 @@ def test_an_unknown_key_is_named(section: str) -> None:
     assert message(changed(f"{section}.unheard_of", 1)).startswith(f"{section}.unheard_of: unknown key; ")
 
 
-@pytest.mark.parametrize("key", [key for key in KEYS if not key.startswith(("compute.", "arms.classical.", "arms.own_settings"))])
+@pytest.mark.parametrize(
+    "key", [key for key in KEYS if not key.startswith(("compute.", "arms.classical.", "arms.own_settings"))]
+)
 def test_a_missing_key_is_named(key: str) -> None:
     assert message(changed(key, remove=True)).startswith(f"{key}: missing; add it to the section ")
 

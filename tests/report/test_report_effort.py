@@ -128,3 +128,35 @@ def test_a_regime_that_nobody_checked_is_warned_of(study: tuple[Path, dict[str, 
     assert "nobody checked whether the classifier's settings suit this regime" in line
     assert len(warnings(replace(blurred, tuning=trial_rows(study[1], {"real": (90, 90)})))) == 1  # of another regime
     assert warnings(replace(blurred, tuning=trial_rows(params, {"real": (90, 90)}))) == []
+
+
+def test_arms_at_their_own_best_are_no_unequal_effort(study: tuple[Path, dict[str, Any]]) -> None:
+    loaded = load_study(study[0], [5], study[1])
+    whole = loaded.budgets[0]
+    history, made = whole.classifier_history.copy(), dict(whole.arms)
+    history.loc[history["arm"] == "real", "step"] *= 2
+    made["real"] = made["real"] | {"phases": [{"steps": 800, "batch": {"real": 64}}]}
+    own = [{"arm": "real", "steps": 800}, {"arm": "gan", "label_smoothing": 0.3}]
+    longer = replace(
+        loaded,
+        budgets=[replace(whole, classifier_history=history, arms=made)],
+        params=study[1] | {"arms": study[1]["arms"] | {"own_settings": own}},
+    )
+    unmeasured = "the arms were not trained for equally many steps: real 800, "
+    assert any(unmeasured in line for line in warnings(longer))
+    best = {arm: (90.0, 89.0) for arm in SKILLS} | {"real": (90.0, 92.0)}
+    shown = {}
+    for name, means in (("tuned", best), ("untuned", best | {"real": (92.0, 90.0)})):
+        rows = trial_rows(study[1], means)
+        smoother = rows[rows["classifier.steps"] == 400].assign(**{"classifier.label_smoothing": 0.3, "accuracy": 80.0})
+        smoother.loc[smoother["arm"] == "gan", "accuracy"] = 95.0
+        checked = replace(longer, tuning=pd.concat([rows, smoother]))
+        shown[name] = Page(section(study_to_page(checked), "effort")).text
+        said = [line for line in warnings(checked) if unmeasured in line]
+        assert bool(said) == (name == "untuned")
+    assert "Each arm was trained with the settings that did best for it" in shown["tuned"]
+    assert "Not equal" in shown["untuned"]
+    assert "51,200 800 64 real" in shown["tuned"] and "25,600 400 64 synthetic, label_smoothing 0.3" in shown["tuned"]
+    assert "steps 800 label_smoothing 0.3 has best gains" in shown["tuned"]
+    assert "real 91.50 93.50 80.00 steps 800 steps 800 –" in shown["tuned"]
+    assert "real 93.50 91.50 80.00 steps 800 shared +2.00 ± 0.00" in shown["untuned"]

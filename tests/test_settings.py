@@ -1,0 +1,96 @@
+"""Settings that an arm has to itself: what they change, and what they do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_study import BUDGET, finished_study, verified
+from toy_images import bright_corners
+
+from pipeline.classifier.settings import ClassifierConfig, OwnSettings
+from pipeline.files import read_json
+from pipeline.images import load_arrays
+
+SHARED = ClassifierConfig(4, 2, 12, 0.03, 0.01, 0.3, 0.1)
+VARIANT = {"baseline": [{"name": "soft+classical", "of": "real+interpolated", "classical": True}]}
+OWN = [
+    {"arm": "real+classical", "steps": 5, "learning_rate": 0.01},
+    {"arm": "gan", "label_smoothing": 0.3, "batch_size": 8},
+    {"arm": "soft+classical", "steps": 4},
+]
+
+
+def test_own_settings_stand_over_the_shared_ones() -> None:
+    own = OwnSettings("real", steps=7, dropout=0.0)
+    assert own.changes() == {"steps": 7, "dropout": 0.0}
+    assert own.over(SHARED) == ClassifierConfig(4, 7, 12, 0.03, 0.01, 0.0, 0.1)
+    assert OwnSettings("real").over(SHARED) == SHARED
+    with pytest.raises(ValueError, match="steps: must be positive"):
+        OwnSettings("real", steps=0).over(SHARED)
+
+
+def predictions(folder: Path) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+    tables = [load_arrays(folder / f"artifacts/{kind}/{BUDGET}/predictions.npz") for kind in ("baseline", "augmented")]
+    return tables[0] | tables[1]
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same study: with shared settings, with some of their own, and where these are the shared ones."""
+    made = {}
+    changes: dict[str, dict[str, dict[str, Any]]] = {
+        "shared": {},
+        "own": {"arms": {"own_settings": OWN}},
+        "longer": {"classifier": {"steps": 5, "learning_rate": 0.01}},
+    }
+    for name, sections in changes.items():
+        folder = tmp_path_factory.mktemp(name)
+        made[name] = finished_study(
+            folder, bright_corners(30, 1), bright_corners(60, 2), variants=VARIANT | {"generated": []}, **sections
+        )
+    return made
+
+
+def test_an_arm_is_trained_with_its_own_settings_and_no_other_is(studies: dict[str, Path]) -> None:
+    shared, own, longer = (predictions(studies[name]) for name in ("shared", "own", "longer"))
+    assert own.keys() == shared.keys()
+    for arm in own:
+        same = {name: np.array_equal(own[arm], other[arm]) for name, other in (("shared", shared), ("longer", longer))}
+        expected = {"real+classical": "longer"}.get(arm, "shared")
+        if arm in ("gan", "soft+classical"):  # with settings that neither of the other studies has
+            assert not same["shared"] and not same["longer"], arm
+        else:
+            assert same[expected], arm
+
+
+def test_what_each_arm_took_is_written_down(studies: dict[str, Path]) -> None:
+    for kind in ("baseline", "augmented"):
+        history = pd.read_csv(studies["own"] / f"artifacts/{kind}/{BUDGET}/history.csv")
+        last = history.groupby("arm")["step"].max().to_dict()
+        made = read_json(studies["own"] / f"artifacts/{kind}/{BUDGET}/arms.json")
+        planned = {arm: sum(phase["steps"] for phase in spec["phases"]) for arm, spec in made.items()}
+        assert last == planned
+        assert all(planned[arm] == {"real+classical": 5, "soft+classical": 4}.get(arm, 2) for arm in planned)
+        if kind == "augmented":
+            assert made["gan"]["phases"] == [{"steps": 2, "batch": {"gan": 8}}]
+
+
+def test_such_a_study_is_compared_and_verified(
+    studies: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(studies["own"])
+    deltas = pd.read_csv("results/deltas.csv")
+    pairs = set(deltas[["arm", "reference"]].itertuples(index=False, name=None))
+    against = {("soft+classical", "real+interpolated"), ("soft+classical", "real+classical")}
+    assert pairs >= against | {("real+gan+classical", "soft+classical")}
+    status, said = verified(capsys)
+    assert status == 0, said
+
+
+def test_distorted_afresh_is_another_arm(studies: dict[str, Path]) -> None:
+    found = predictions(studies["longer"])
+    assert not np.array_equal(found["soft+classical"], found["real+interpolated"])
