@@ -90,7 +90,7 @@ def untuned(study: Study, budget: Budget) -> list[str]:
         return []
     return [
         f"other settings of the classifier do better on the development part, {listed(better)} points: what gains on "
-        "such an arm may owe it to that. See Equal effort."
+        "such an arm may owe it to that. `python -m pipeline.tune --adopt` gives each arm its best. See Equal effort."
     ]
 
 
