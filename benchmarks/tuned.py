@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from benchmarks.blocks import to_markdown, write_blocks
 from pipeline.errors import InputError
 from pipeline.report import words
@@ -26,25 +24,29 @@ from pipeline.stages.stage import PARAMS, read_params
 from pipeline.tuning import TuningCheck, read_tuning, tuning_check
 
 PAGE, STUDIES = Path("docs/tuning.md"), Path("conf")
-# Block of the page -> study of conf/ (none: params.yaml as it stands), change of section `data`, budget.
-REGIMES: dict[str, tuple[str | None, dict[str, Any], int]] = {
-    "default": (None, {}, 50),
-    "default 20": (None, {}, 20),
-    "rotated": ("shifted_test", {}, 50),
-    "blurred": ("shifted_test", {"shift": "blurred"}, 50),
-    "wrong labels": ("noisy_labels", {}, 50),
-    "rare classes": ("imbalance", {}, 20),
+# Block of the page -> studies of conf/ and what else is changed, one over the other; budget.
+REGIMES: dict[str, tuple[list[str | dict[str, Any]], int]] = {
+    "default": ([], 50),
+    "default 10": ([], 10),
+    "default 20": ([], 20),
+    "default 100": ([], 100),
+    "rotated": (["shifted_test"], 50),
+    "blurred": (["blurred"], 50),
+    "blur among the distortions": (["blurred", {"arms": {"classical": {"blur": 0.07}}}], 50),
+    "wrong labels": (["noisy_labels"], 50),
+    "rare classes": (["imbalance"], 20),
+    "unlabelled": (["unlabelled"], 10),
 }
 
 
-def regime_to_check(
-    rows: pd.DataFrame, params: Mapping[str, Any], study: Mapping[str, Any], data: Mapping[str, Any], budget: int
-) -> TuningCheck:
-    """What `rows` say of `params` with the study's sections, and `data`, over them."""
-    merged = {name: {**values, **study.get(name, {})} for name, values in params.items()}
-    merged["data"] |= data
-    merged["compare"]["primary"] = {**params["compare"]["primary"], **study.get("compare", {}).get("primary", {})}
-    return tuning_check(rows, merged, budget)
+def over(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with `changes` in their place, sections within sections."""
+    return {**values} | {
+        key: over(values[key], change)
+        if isinstance(change, Mapping) and isinstance(values.get(key), Mapping)
+        else change
+        for key, change in changes.items()
+    }
 
 
 def check_to_block(check: TuningCheck) -> str:
@@ -60,10 +62,12 @@ def main() -> int:
     """The command line; returns the exit status."""
     argparse.ArgumentParser(prog="python -m benchmarks.tuned", description=__doc__).parse_args()
     try:
-        rows, params, blocks = read_tuning(), read_params(PARAMS), {}
-        for name, (study, data, budget) in REGIMES.items():
-            changes = read_params(STUDIES / f"{study}.yaml") if study else {}
-            check = regime_to_check(rows, params, changes, data, budget)
+        rows, blocks = read_tuning(), {}
+        for name, (changes, budget) in REGIMES.items():
+            params = over(read_params(PARAMS), {"arms": {"own_settings": []}})
+            for change in changes:
+                params = over(params, read_params(STUDIES / f"{change}.yaml") if isinstance(change, str) else change)
+            check = tuning_check(rows, params, budget)
             if not check.covers:
                 raise InputError(f"docs/tuning.csv has no rows of {name}: {words.tuned(check)}")
             blocks[name] = check_to_block(check)

@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 from pipeline.batches import to_bytes, to_tensors
 from pipeline.images import LabelledImages
 from pipeline.seeds import derive
-from pipeline.sources import DataConfig, read
+from pipeline.sources import DataConfig, read, usps_test
 from pipeline.transforms import Distortion, distort
 
 # Drawn from the whole range and not from a few angles, so that the accuracy is an expectation over tilts and no angle
@@ -37,8 +37,9 @@ def shifted(test: LabelledImages, config: DataConfig) -> LabelledImages:
         case "blurred":
             return replace(test, pixels=blurred(test.pixels))
         case "usps":
-            usps = read(replace(config, source="usps", shift="none"))
-            return usps.test if config.part == "all" else usps.train
+            if config.part == "all":
+                return usps_test(config)
+            return read(replace(config, source="usps", shift="none")).train
     return test
 
 

@@ -98,7 +98,7 @@ def read(config: DataConfig) -> Source:
             case "emnist_digits":
                 parts = _emnist_digits(root / "EMNIST" / "raw")
             case "usps":
-                parts = _usps(root / "USPS")
+                parts = [_usps(root / "USPS", "train"), _usps(root / "USPS", "test")]
             case _:
                 parts = _mnist_like(root, MNIST_LIKE[config.source], fetch=config.source != "mnist")
     except OSError as error:
@@ -187,17 +187,20 @@ def _emnist_digits(folder: Path) -> list[LabelledImages]:
     return parts
 
 
-def _usps(folder: Path) -> list[LabelledImages]:
+def usps_test(config: DataConfig) -> LabelledImages:
+    """USPS's test digits as `read` gives them, without its training digits. Raises InputError naming the file."""
+    images = _usps(Path(config.root).expanduser() / "USPS", "test")
+    return distinct(_resized(images, config.image_size))[0]
+
+
+def _usps(folder: Path, part: Literal["train", "test"]) -> LabelledImages:
     """USPS, 16x16, as torchvision reads it."""
     from torchvision.datasets import USPS
 
-    parts = []
-    for part in ("train", "test"):
-        url, filename, md5 = USPS.split_list[part]
-        _verify(folder / filename, md5, [url])
-        official = USPS(folder, train=part == "train")
-        parts.append(LabelledImages(official.data[:, None], np.array(official.targets), tuple("0123456789")))
-    return parts
+    url, filename, md5 = USPS.split_list[part]
+    _verify(folder / filename, md5, [url])
+    official = USPS(folder, train=part == "train")
+    return LabelledImages(official.data[:, None], np.array(official.targets), tuple("0123456789"))
 
 
 def _verify(path: Path, md5: str, urls: Sequence[str]) -> None:

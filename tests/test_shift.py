@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,12 @@ def test_usps_takes_the_place_of_the_test_images(digits: LabelledImages, usps: P
         assert np.array_equal(trial.pixels, native.train.pixels) and len(trial) == 30
 
 
+def test_a_study_needs_the_test_digits_alone(digits: LabelledImages, usps: Path, tmp_path: Path) -> None:
+    (tmp_path / "USPS").mkdir()
+    shutil.copy(usps / "USPS" / "usps.t.bz2", tmp_path / "USPS")
+    assert len(shifted(digits, replace(CONFIG, shift="usps", root=str(tmp_path)))) == 20
+
+
 def test_usps_that_cannot_be_had_is_one_line(
     digits: LabelledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,7 +92,7 @@ def test_usps_that_cannot_be_had_is_one_line(
         raise OSError("the network is off")
 
     monkeypatch.setattr(torchvision.datasets.utils, "download_url", off)
-    with pytest.raises(InputError, match=r"usps\.bz2: no such file; .*could not be fetched") as error:
+    with pytest.raises(InputError, match=r"usps\.t\.bz2: no such file; .*could not be fetched") as error:
         shifted(digits, replace(CONFIG, shift="usps", root=str(tmp_path)))
     assert "\n" not in str(error.value)
 
