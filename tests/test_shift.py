@@ -78,9 +78,10 @@ def test_usps_takes_the_place_of_the_test_images(digits: LabelledImages, usps: P
 
 
 def test_a_study_needs_the_test_digits_alone(digits: LabelledImages, usps: Path, tmp_path: Path) -> None:
-    (tmp_path / "USPS").mkdir()
-    shutil.copy(usps / "USPS" / "usps.t.bz2", tmp_path / "USPS")
-    assert len(shifted(digits, replace(CONFIG, shift="usps", root=str(tmp_path)))) == 20
+    alone = tmp_path / "alone"
+    (alone / "USPS").mkdir(parents=True)
+    shutil.copy(usps / "USPS" / "usps.t.bz2", alone / "USPS")
+    assert len(shifted(digits, replace(CONFIG, shift="usps", root=str(alone)))) == 20
 
 
 def test_usps_that_cannot_be_had_is_one_line(
