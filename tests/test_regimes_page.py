@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -46,6 +47,16 @@ def test_a_study_has_a_row_an_arm_and_no_empty_column(tmp_path: Path) -> None:
         ["`real+gan`", "91.50", "+1.00 (+0.50 to +1.50): helps", ""],
         ["`half`", "91.50", "+1.00 (+0.40 to +1.60): helps", "`real+gan` +0.00 (−0.10 to +0.10): equivalent"],
     ]
+
+
+def test_settings_of_their_own_stand_beside_the_arms(tmp_path: Path) -> None:
+    own = [{"arm": "half", "steps": 500, "label_smoothing": 0.3}]
+    (tmp_path / "params.yaml").write_text(json.dumps({"arms": {"own_settings": own}}))
+    deltas([(50, "half", "real", 1.0, 0.4, 1.6, "helps")]).to_csv(tmp_path / "deltas.csv")
+    accuracies({(50, "real"): [90.0], (50, "half"): [91.5]}).to_csv(tmp_path / "accuracies.csv")
+    table = study_to_table(tmp_path)
+    assert table.columns.tolist() == ["arm", "trained with", "accuracy", "over `real`"]
+    assert table["trained with"].tolist() == ["", "steps 500, label smoothing 0.3"]
 
 
 def test_rare_classes_are_held_against_every_reference(tmp_path: Path) -> None:
