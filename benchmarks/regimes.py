@@ -46,7 +46,7 @@ def read_own_settings(folder: Path) -> dict[str, str]:
 
 
 def study_to_table(folder: Path) -> pd.DataFrame:
-    """A row an arm and budget: accuracy, and its differences to `FAIR` and others; own settings, if any arm has such."""
+    """A row an arm and budget: accuracy, its differences to `FAIR` and others, own settings if any arm has such."""
     own_settings = read_own_settings(folder)
     deltas = pd.read_csv(folder / "deltas.csv")
     means = pd.read_csv(folder / "accuracies.csv").groupby(["budget", "arm"], sort=False)["accuracy"].mean()
