@@ -179,12 +179,12 @@ def params_to_settings(params: Mapping[str, Any]) -> dict[str, Any]:
         for part in key.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
         found |= _flat(key, value)
+    found.pop("arms.own_settings", None)  # what is measured is every arm at every setting
     unused = [
         *([] if found["data.source"] == "folder" else ["data.root", "data.channels"]),
         *([] if found["split.rare_classes"] else ["split.common_per_class"]),
         *([] if found["split.unlabelled_per_class"] else ["arms.pseudo_confidence"]),
         *([] if found.get("arms.classical.blur") else ["arms.classical.blur"]),
-        "arms.own_settings",  # what is measured is every arm at every setting
     ]
     return found | dict.fromkeys(unused)
 

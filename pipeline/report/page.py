@@ -61,6 +61,7 @@ def study_to_page(study: Study) -> str:
         confidence=f"{100 * study.compare.confidence:g} %",
         marks=MARKS,
         shift=words.shift(study.data),
+        without_gan=words.without_gan(study),
         warnings=words.warnings(study),
         cards=_cards(study, marked),
         marked=marked,
@@ -114,7 +115,8 @@ def _cards(study: Study, marked: Mapping[tuple[int, str, str], str]) -> list[dic
 def _delta_panels(study: Study, budget: Budget) -> list[tuple[str, Picture]]:
     """Titled delta charts of one budget: against real, against real+classical, and what else was compared."""
     rows, span = study.deltas[study.deltas["budget"] == budget.size], charts.deltas_span(study, budget.size)
-    usual, handmade = ["real", "real+classical"], ["real+copies", "real+interpolated"]
+    usual = ["real", "real+classical"]
+    handmade = [name for name, arm in budget.arms.items() if arm["synthetic"] not in (None, "gan")]
     base = rows["arm"].map({name: arm["of"] for name, arm in budget.arms.items()})
     reference = rows["reference"]
     fair = reference.isin(_fair(budget).values())

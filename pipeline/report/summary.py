@@ -7,7 +7,7 @@ from pipeline.report.copying import copying
 from pipeline.report.study import Budget, Study
 from pipeline.report.tables import accuracies_to_text, deltas_to_text, text_to_markdown
 from pipeline.report.text import number, spread_out
-from pipeline.report.words import each_class_of, headline, information, shift, unfair, warnings
+from pipeline.report.words import each_class_of, headline, information, shift, unfair, warnings, without_gan
 
 
 def study_to_summary(study: Study) -> str:
@@ -16,6 +16,7 @@ def study_to_summary(study: Study) -> str:
     columns = ["images a class"] if several else []
     columns += ["arm", "against", "delta, points", "interval", "better in", "verdict"]
     parts = [f"# {headline(primary)}", primary["sentence"]]
+    parts += [said] if (said := without_gan(study)) else []
     parts += [f"**{said}**"] if (said := shift(study.data)) else []
     parts += [f"> **Warning.** {warning}" for warning in warnings(study)]
     deltas, marked = deltas_to_text(study.deltas), information(study)

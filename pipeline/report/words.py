@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from pipeline.groups import rare_classes
 from pipeline.ledger import TRIALS, Reuse
 from pipeline.report.effort import budget_to_efforts, fairness
 from pipeline.report.study import Budget, Study
-from pipeline.report.text import listed, plus_minus, signed
+from pipeline.report.text import between, listed, plus_minus, signed
 from pipeline.tuning import TuningCheck, clearly_above, setting_to_text
 from pipeline.verdict import each_class, subject
 
@@ -92,6 +93,31 @@ def untuned(study: Study, budget: Budget) -> list[str]:
         f"other settings of the classifier do better on the development part, {listed(better)} points: what gains on "
         "such an arm may owe it to that. `python -m pipeline.tune --adopt` gives each arm its best. See Equal effort."
     ]
+
+
+def without_gan(study: Study) -> str:
+    """How the primary contrast's arm compares with the best arm that no GAN has a part in, its own reference aside;
+    empty where it has no GAN images itself, or was held against no such arm.
+    """
+    primary = study.compare.primary
+    arms = next(budget.arms for budget in study.budgets if budget.size == primary.budget)
+    if arms[primary.arm]["synthetic"] != "gan":
+        return ""
+    rows = study.deltas[(study.deltas["budget"] == primary.budget) & (study.deltas["arm"] == primary.arm)]
+    rows = rows[[arms[reference]["synthetic"] != "gan" for reference in rows["reference"]]].set_index("reference")
+    best = study.budget_accuracies(primary.budget)[rows.index].mean().idxmax()
+    if best == primary.reference:
+        return ""
+    row = rows.loc[best]
+    said = {
+        "hurts": "is better still",
+        "helps": "is behind",
+        "equivalent": "does as well",
+        "inconclusive": "cannot be told from it",
+    }.get(row["verdict"], "stands beside it")
+    interval = "no interval" if math.isnan(row["ci_low"]) else between(-row["ci_high"], -row["ci_low"])
+    gain = f"{signed(-row['delta'])} points over {primary.arm} ({interval})"
+    return f"The best arm that needs no GAN, {best}, {said}: {gain}."
 
 
 CHOSEN = 400  # images a class of MNIST's training set on which the settings were chosen (docs/choices.md)

@@ -18,7 +18,7 @@ from pipeline.report.page import _delta_panels, study_to_page
 from pipeline.report.study import load_study
 from pipeline.report.summary import study_to_summary
 from pipeline.report.text import signed
-from pipeline.report.words import information, regime, tuning, warnings
+from pipeline.report.words import information, regime, tuning, warnings, without_gan
 
 
 @pytest.mark.parametrize(("shift", "said"), [("rotated", "±30 degrees"), ("blurred", "Gaussian"), ("usps", "USPS")])
@@ -156,3 +156,23 @@ def test_what_was_tuned_where(study: tuple[Path, dict[str, Any]], source: str, u
     changed = replace(loaded, data=loaded.data | {"source": source}, budgets=budgets)
     assert said in tuning(changed)
     assert tuning(changed) in Page(section(study_to_page(changed), "method")).text
+
+
+def test_what_needs_no_gan_stands_beside_the_verdict(study: tuple[Path, dict[str, Any]], html: str) -> None:
+    loaded = load_study(study[0], [5], study[1])
+    deltas = loaded.deltas.set_index(["arm", "reference"])
+    row = deltas.loc[("real+gan", "real+classical")]  # the most accurate arm of the made study without a GAN
+    low, high = signed(-row["ci_high"]), signed(-row["ci_low"])
+    expected = f"The best arm that needs no GAN, real+classical, is better still: {signed(-row['delta'])} points over "
+    expected += f"real+gan ({low} to {high})."
+    assert row["verdict"] == "hurts" and row["delta"] < 0 and without_gan(loaded) == expected
+    assert expected in Page(html).text.replace("\u00a0", " ")
+    assert expected in study_to_summary(loaded).split("## Deltas")[0]
+    for verdict, said in (("helps", "is behind"), ("equivalent", "does as well"), ("inconclusive", "cannot be told")):
+        assert said in without_gan(replace(loaded, deltas=loaded.deltas.assign(verdict=verdict)))
+    alone = loaded.deltas.assign(ci_low=float("nan"), ci_high=float("nan"), verdict="descriptive")
+    assert "stands beside it" in (said := without_gan(replace(loaded, deltas=alone))) and "(no interval)" in said
+    # Nothing to add where the primary reference is that arm, or where the primary arm has no GAN images.
+    for arm, reference in (("real+gan+classical", "real+classical"), ("real+classical", "real")):
+        primary = replace(loaded.compare.primary, arm=arm, reference=reference)
+        assert without_gan(replace(loaded, compare=replace(loaded.compare, primary=primary))) == ""
