@@ -24,6 +24,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        self.text += " " * (tag == "br")
         if tag not in self.VOID:
             self.open.append(tag)
 

@@ -156,7 +156,7 @@ def test_arms_at_their_own_best_are_no_unequal_effort(study: tuple[Path, dict[st
         assert bool(said) == (name == "untuned")
     assert "Each arm was trained with the settings that did best for it" in shown["tuned"]
     assert "Not equal" in shown["untuned"]
-    assert "51,200 800 64 real" in shown["tuned"] and "25,600 400 64 synthetic, label_smoothing 0.3" in shown["tuned"]
+    assert "51,200 800 64 real" in shown["tuned"] and "25,600 400 64 synthetic label_smoothing 0.3" in shown["tuned"]
     assert "steps 800 label_smoothing 0.3 has best gains" in shown["tuned"]
     assert "real 91.50 93.50 80.00 steps 800 steps 800 –" in shown["tuned"]
     assert "real 93.50 91.50 80.00 steps 800 shared +2.00 ± 0.00" in shown["untuned"]
