@@ -126,6 +126,7 @@ TABLES: dict[str, Callable[[Path], pd.DataFrame]] = {
     "rotated_best": study_to_table,
     "unlabelled_best": study_to_table,
     "usps": study_to_table,
+    "usps_blur": study_to_table,
     "imbalance_best": groups_to_table,
     "imbalance": groups_to_table,
     "controls": controls_to_table,
