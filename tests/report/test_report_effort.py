@@ -31,6 +31,10 @@ def test_every_arm_had_the_same_effort(html: str) -> None:
     assert "1,000 steps, 10.0 s a replicate, which the other arms do without" in Page(shown).text
 
 
+def test_equal_terms_are_said_where_they_are(html: str) -> None:
+    assert "All arms have the same steps, batch size, schedule and first weights" in Page(section(html, "method")).text
+
+
 def test_unequal_effort_is_said(study: tuple[Path, dict[str, Any]]) -> None:
     loaded = load_study(study[0], [5], study[1])
     history, record = loaded.budgets[0].classifier_history, {"milliseconds_per_step_by_arm": {"gan": 30.0}}
@@ -151,7 +155,9 @@ def test_arms_at_their_own_best_are_no_unequal_effort(study: tuple[Path, dict[st
         smoother = rows[rows["classifier.steps"] == 400].assign(**{"classifier.label_smoothing": 0.3, "accuracy": 80.0})
         smoother.loc[smoother["arm"] == "gan", "accuracy"] = 95.0
         checked = replace(longer, tuning=pd.concat([rows, smoother]))
-        shown[name] = Page(section(study_to_page(checked), "effort")).text
+        html = study_to_page(checked)
+        shown[name] = Page(section(html, "effort")).text
+        assert "some have settings of their own" in Page(section(html, "method")).text
         said = [line for line in warnings(checked) if unmeasured in line]
         assert bool(said) == (name == "untuned")
     assert "Each arm was trained with the settings that did best for it" in shown["tuned"]
