@@ -35,7 +35,6 @@ REGIMES: dict[str, tuple[list[str | dict[str, Any]], int]] = {
     "blur among the distortions": (["blurred", {"arms": {"classical": {"blur": 0.07}}}], 50),
     "wrong labels": (["noisy_labels"], 50),
     "rare classes": (["imbalance"], 20),
-    "unlabelled": (["unlabelled"], 10),
 }
 
 
