@@ -6,6 +6,7 @@
     python -m benchmarks.development gan --set-recipe default generator_rate=0.001 distort_reals.rotate=24
     python -m benchmarks.development gan --pool --budget 5021 --replicates 1 --per-class 5000 --arms gan
     python -m benchmarks.development classifier --set steps=1600 steps=3200 learning_rate=0.004
+    python -m benchmarks.development classifier --arms real+classical --set-classical default blur=0.036
 
 Subsets of `--budget` a class are drawn from the development part (400 a class); accuracy is measured on the rest of it.
 Prints one row a setting and arm, and appends the replicates to docs/development.csv. GANs and classifiers that an
@@ -160,6 +161,7 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=1, help="GANs of each subset whose digits are mixed")
     parser.add_argument("--steps", type=int, help="GAN steps; gan.steps of params.yaml if left out")
     parser.add_argument("--set", nargs="+", default=["default"], help="changes of section classifier, one setting each")
+    parser.add_argument("--set-classical", nargs="+", default=["default"], help="changes of arms.classical, one each")
     parser.add_argument(
         "--shares", nargs="+", type=float, help="generated part of a batch; that of params.yaml if left out"
     )
@@ -188,11 +190,12 @@ def main() -> None:
             generated(params, recipe, gan_changes, steps, parts, arguments.seed, arguments.members) if needed else []
         )
         shares = arguments.shares or [params.arms.synthetic_share.gan]
-        for changes, share in itertools.product(arguments.set, shares):
+        for changes, share, classical in itertools.product(arguments.set, shares, arguments.set_classical):
+            config = with_changes(params.arms, f"synthetic_share.gan={share}")
             changed = dataclasses.replace(
                 params,
                 classifier=with_changes(params.classifier, changes),
-                arms=with_changes(params.arms, f"synthetic_share.gan={share}"),
+                arms=dataclasses.replace(config, classical=with_changes(config.classical, classical)),
             )
             gans = f"{recipe} {gan_changes} {steps} steps" + (
                 f" x {arguments.members}" if arguments.members > 1 else ""
@@ -200,6 +203,7 @@ def main() -> None:
             gans += f", {params.generate.per_class} a class" if arguments.per_class else ""
             gans += ", learnt from the pool" if arguments.pool else ""
             said = f"share {share:g}; classifier {describe(changed.classifier, changes)}"
+            said += "" if classical == "default" else f"; classical {classical}"
             setting = f"{gans}; {said}"
             table = accuracies(changed, arms, parts, synthetic, setting, arguments.seed)
             table = table.assign(budget=arguments.budget)

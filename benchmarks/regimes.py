@@ -22,6 +22,7 @@ import pandas as pd
 from benchmarks.blocks import to_markdown, write_blocks
 from pipeline.errors import InputError
 from pipeline.stages.stage import PARAMS, read_params
+from pipeline.tuning import own_settings
 
 PAGE, STUDIES = Path("docs/regimes.md"), Path("docs/regimes")
 FAIR = ("real", "real+classical")
@@ -38,22 +39,21 @@ def difference(row: Mapping[str, Any]) -> str:
 def read_own_settings(folder: Path) -> dict[str, str]:
     """Arm -> what it has in place of the settings of all arms, of a study whose params lie beside its results."""
     path = folder / PARAMS
-    listed = read_params(path)["arms"].get("own_settings", []) if path.exists() else []
     return {
-        own["arm"]: ", ".join(f"{key} {value:g}" for key, value in own.items() if key != "arm").replace("_", " ")
-        for own in listed
+        arm: ", ".join(f"{key} {value:g}" for key, value in own.items()).replace("_", " ")
+        for arm, own in (own_settings(read_params(path)) if path.exists() else {}).items()
     }
 
 
 def study_to_table(folder: Path) -> pd.DataFrame:
     """A row an arm and budget: accuracy, its differences to `FAIR` and others, own settings if any arm has such."""
-    own_settings = read_own_settings(folder)
+    trained_with = read_own_settings(folder)
     deltas = pd.read_csv(folder / "deltas.csv")
     means = pd.read_csv(folder / "accuracies.csv").groupby(["budget", "arm"], sort=False)["accuracy"].mean()
     rows = []
     for (budget, arm), mean in means.items():
         own = deltas[(deltas["budget"] == budget) & (deltas["arm"] == arm)].to_dict("records")
-        row = {"real a class": budget, "arm": f"`{arm}`", "trained with": own_settings.get(str(arm), "")}
+        row = {"real a class": budget, "arm": f"`{arm}`", "trained with": trained_with.get(str(arm), "")}
         row["accuracy"] = f"{mean:.2f}"
         row |= {f"over `{reference}`": _found(own, reference) for reference in FAIR}
         others = [each for each in own if each["reference"] not in (*FAIR, "real+copies", "real+interpolated")]
@@ -66,12 +66,12 @@ def study_to_table(folder: Path) -> pd.DataFrame:
 
 def groups_to_table(folder: Path) -> pd.DataFrame:
     """A row an arm and budget: what the rare classes gain on each reference, what the common ones lose, the balance."""
-    groups, own_settings = pd.read_csv(folder / "groups.csv"), read_own_settings(folder)
+    groups, trained_with = pd.read_csv(folder / "groups.csv"), read_own_settings(folder)
     rows = []
     for (budget, arm), own in groups.groupby(["budget", "arm"], sort=False):
         by_group = {name: table.to_dict("records") for name, table in own.groupby("group")}
         row = {"rare a class": budget, "arm": f"`{arm}`"}
-        row |= {"trained with": own_settings.get(str(arm), "")} if own_settings else {}
+        row |= {"trained with": trained_with.get(str(arm), "")} if trained_with else {}
         row["rare"] = f"{by_group['rare'][0]['accuracy_mean']:.2f}"
         references = [each["reference"] for each in by_group["rare"]]
         row |= {f"rare over `{each}`": "" if each == arm else _found(by_group["rare"], each) for each in references}

@@ -102,7 +102,7 @@ def read(config: DataConfig) -> Source:
             case _:
                 parts = _mnist_like(root, MNIST_LIKE[config.source], fetch=config.source != "mnist")
     except OSError as error:
-        raise InputError(f"{error.filename or root}: {one_line(error.strerror or error)}") from error
+        raise _unreadable(error, root) from error
     if len(parts) == 1:
         # Copies go before the draw: otherwise one could be held out while its twin is trained on.
         pool, copies, contradictory = distinct(parts[0])
@@ -189,8 +189,16 @@ def _emnist_digits(folder: Path) -> list[LabelledImages]:
 
 def usps_test(config: DataConfig) -> LabelledImages:
     """USPS's test digits as `read` gives them, without its training digits. Raises InputError naming the file."""
-    images = _usps(Path(config.root).expanduser() / "USPS", "test")
+    folder = Path(config.root).expanduser() / "USPS"
+    try:
+        images = _usps(folder, "test")
+    except OSError as error:
+        raise _unreadable(error, folder) from error
     return distinct(_resized(images, config.image_size))[0]
+
+
+def _unreadable(error: OSError, root: Path) -> InputError:
+    return InputError(f"{error.filename or root}: {one_line(error.strerror or error)}")
 
 
 def _usps(folder: Path, part: Literal["train", "test"]) -> LabelledImages:

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import RoundTripRepresenter
+from ruamel.yaml.tokens import CommentToken
 
 from pipeline.errors import InputError
 from pipeline.stages.check import to_params
@@ -54,18 +55,29 @@ def merge(changes: Mapping[str, Any], source: str, params: Path = PARAMS) -> Non
     os.replace(part, params)
 
 
-def _merge(values: MutableMapping[str, Any], changes: Mapping[str, Any], where: str) -> None:
+def _merge(values: CommentedMap, changes: Mapping[str, Any], where: str) -> list[CommentToken]:
+    """Returns the comments behind the last key, where what they stood at is gone; the caller has the next key."""
+    behind: list[CommentToken] = []
     for key, change in changes.items():
         if key not in values:
             raise InputError(f"{where}: {key} is not in params.yaml; remove it there")
+        left: list[CommentToken] = []
         if isinstance(change, Mapping) and isinstance(values[key], MutableMapping):
-            _merge(values[key], change, f"{where}.{key}")
+            left = _merge(values[key], change, f"{where}.{key}")
         elif isinstance(change, list) and isinstance(values[key], list):
             if not values[key] and not any(isinstance(item, Mapping) for item in change):
-                values[key].fa.set_flow_style()  # type: ignore[attr-defined]  # an empty list forgets its own
+                values[key].fa.set_flow_style()  # an empty list forgets its own
             values[key][:] = [_inline(item) for item in change]  # in place, so that the list's comments stay
+            if not change:  # one behind its last item would go with it
+                left, values[key].ca.end = values[key].ca.end or [], []
         else:
             values[key] = change
+        if left and (after := list(values)[list(values).index(key) + 1 :]):
+            comments = values.ca.items.setdefault(after[0], [None, None, None, None])
+            comments[1] = [*left, *(comments[1] or [])]
+        else:
+            behind += left
+    return behind
 
 
 def _inline(item: Any) -> Any:

@@ -39,7 +39,15 @@ from pipeline.report.tables import tuning_to_text
 from pipeline.stages.check import to_params
 from pipeline.stages.stage import PARAMS, read_params, write_csv
 from pipeline.studies import merge
-from pipeline.tuning import CLASSIFIER, TUNING, params_to_settings, read_tuning, tuning_check
+from pipeline.tuning import (
+    CLASSIFIER,
+    TUNING,
+    params_to_settings,
+    read_tuning,
+    setting_to_text,
+    tuning_check,
+    variant_definitions,
+)
 
 CACHE, RECIPES = Path(".cache"), Path("conf")  # lent to the folder of the trial
 SEED = 20260202  # of the trial's subsets, weights and noise, whatever the study's is
@@ -108,23 +116,37 @@ def trials(params: Mapping[str, Any], budget: int, replicates: int, grid: Sequen
                 **params_to_settings({**params, "classifier": trial["classifier"]}),
             }
             accuracies = read_accuracies(folder / "artifacts", budget)
+            accuracies.insert(1, "variant", accuracies["arm"].map(variant_definitions(params)).fillna(""))
             put_in(TUNING, pd.DataFrame(settings, index=accuracies.index).join(accuracies))
 
 
 def adopt(params: Mapping[str, Any], budget: int) -> list[dict[str, Any]]:
     """Write to params.yaml, and return, what arms.own_settings is where each arm has its best measured setting.
 
-    Raises InputError where the study's settings, or one of its arms, were not measured.
+    Raises InputError where the study's settings, or one of its arms, were not measured, or an arm's best has a width of
+    its own.
     """
+    if budget not in params["study"]["budgets"]:
+        raise InputError(f"--budget {budget}: the study has {', '.join(map(str, params['study']['budgets']))}")
+    if "own_settings" not in params["arms"]:
+        raise InputError(f"{PARAMS}: arms.own_settings is missing; add `own_settings: []` to section arms")
     check = tuning_check(read_tuning(), {**params, "arms": {**params["arms"], "own_settings": []}}, budget)
     if not check.covers:
         why = f" ({words.tuned(check)[0]})" if check.differing else ""
+        why = why or (" (it holds the shared settings alone)" if check.arms else "")
         raise InputError(f"{TUNING} does not cover this study{why}; measure it first: python -m pipeline.tune")
     sections = to_params(params).variants
     arms = [arm.name for arm in with_variants(ARMS, (*sections.baseline, *sections.generated))]
     measured = {arm.arm: check.settings[arm.best] for arm in check.arms}
     if unmeasured := [arm for arm in arms if arm not in measured]:
         raise InputError(f"{TUNING} lacks arm {unmeasured[0]}; measure it as well: python -m pipeline.tune")
+    for arm in arms:
+        if "classifier.width" in dict(measured[arm]):  # paired arms start from the same weights
+            raise InputError(
+                f"{arm} does best with {setting_to_text(measured[arm])}, and no arm can have a width alone: set "
+                "classifier.width for all, and measure again: python -m pipeline.tune"
+            )
+    print(f"tune: chosen among {'; '.join(map(setting_to_text, check.settings))}")
     own = [
         {"arm": arm} | {key.removeprefix(CLASSIFIER): _number(value) for key, value in measured[arm]}
         for arm in arms

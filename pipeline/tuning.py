@@ -2,6 +2,7 @@
 
 docs/tuning.csv holds what `python -m pipeline.tune` measured on the development part: a row an arm, setting and
 replicate, under the params that made it, each in a column of its key. A setting is a whole section `classifier`.
+Column `variant` has what defines an arm that is a variant, whose name alone would not tell it from another's.
 """
 
 from __future__ import annotations
@@ -39,8 +40,17 @@ MEASURED = (
     "arms",
     "classifier",
 )
-TEXTS = ("data.source", "data.root", "data.channels", "data.shift", "split.rare_classes", "gan.recipe", "arm")
-COLUMNS = ("budget", "seed", "arm", "replicate", "accuracy")  # besides those of `MEASURED`
+TEXTS = (
+    "data.source",
+    "data.root",
+    "data.channels",
+    "data.shift",
+    "split.rare_classes",
+    "gan.recipe",
+    "arm",
+    "variant",
+)
+COLUMNS = ("budget", "seed", "arm", "variant", "replicate", "accuracy")  # besides those of `MEASURED`
 CONTRASTS = (("real+gan", "real"), ("real+gan+classical", "real+classical"))
 SHARED = "shared"  # the setting that section `classifier` has, for every arm without one of its own
 
@@ -93,7 +103,8 @@ class TuningCheck:
 
     @property
     def covers(self) -> bool:
-        return bool(self.arms)
+        """One setting alone is no check: nothing was tried beside it."""
+        return bool(self.arms) and len(self.settings) > 1
 
 
 def read_tuning(path: Path = TUNING) -> pd.DataFrame:
@@ -104,7 +115,7 @@ def read_tuning(path: Path = TUNING) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=[""])
         if missing := [name for name in COLUMNS if name not in table]:
             raise ValueError(f"no column {missing[0]}")
-        return table.astype({"accuracy": float})
+        return table.astype({"accuracy": float}).fillna({"variant": ""})
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: damaged ({str(error).strip()}); restore it with `git checkout {path}`") from None
 
@@ -135,16 +146,18 @@ def tuning_check(table: pd.DataFrame, params: Mapping[str, Any], budget: int) ->
     if differing or settings[0]:
         nearest = min(settings, key=len)
         return TuningCheck([*differing, *_differing({**shared, **dict(nearest)}, shared)], [], 0, [], [])
-    tables = _by_arm([by_setting[setting] for setting in settings])
+    of_study = {setting: _of_study(by_setting[setting], params) for setting in settings}
+    arms = set(of_study[()]["arm"])
+    settings = [setting for setting in settings if arms <= set(of_study[setting]["arm"])]  # the same for every arm
+    tables = _by_arm([of_study[setting] for setting in settings])
     places = dict.fromkeys(tables, 0)
-    for own in params["arms"].get("own_settings", ()):
-        changes = {CLASSIFIER + key: value for key, value in own.items() if key != "arm"}
-        if own["arm"] in tables:
-            setting = _changes({**shared, **changes}, shared)
+    for arm, own in own_settings(params).items():
+        if arm in tables:
+            setting = _changes({**shared, **{CLASSIFIER + key: value for key, value in own.items()}}, shared)
             if setting not in settings:
                 measured = " or ".join(map(setting_to_text, settings))
-                return TuningCheck([(f"{own['arm']} at", measured, setting_to_text(setting))], [], 0, [], [])
-            places[own["arm"]] = settings.index(setting)
+                return TuningCheck([(f"{arm} at", measured, setting_to_text(setting))], [], 0, [], [])
+            places[arm] = settings.index(setting)
     return TuningCheck(
         [],
         settings,
@@ -169,6 +182,26 @@ def setting_to_text(setting: Setting) -> str:
     return ", ".join(f"{key.removeprefix(CLASSIFIER)} {value:g}" for key, value in setting) or SHARED
 
 
+def own_settings(params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Arm -> what it has in place of section `classifier`'s settings, of every arm that has something of its own."""
+    found = {}
+    for own in params["arms"].get("own_settings") or ():
+        changes = {key: value for key, value in own.items() if key != "arm" and value is not None}
+        if changes != {key: params.get("classifier", {}).get(key) for key in changes}:
+            found[own["arm"]] = changes
+    return found
+
+
+def variant_definitions(params: Mapping[str, Any]) -> dict[str, str]:
+    """Name of each variant of the study -> its definition as column `variant` has it: `of real+gan, share 0.5`."""
+    variants = params.get("variants") or {}
+    return {
+        variant["name"]: ", ".join(f"{key} {value}" for key, value in sorted(variant.items()) if key != "name")
+        for kind in ("baseline", "generated")
+        for variant in variants.get(kind) or ()
+    }
+
+
 def params_to_settings(params: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted key -> value of every param in `MEASURED` that has a part in this study, sections flattened; None where a
     section or key is missing, or is not used. A list becomes a text.
@@ -187,6 +220,12 @@ def params_to_settings(params: Mapping[str, Any]) -> dict[str, Any]:
         *([] if found.get("arms.classical.blur") else ["arms.classical.blur"]),
     ]
     return found | dict.fromkeys(unused)
+
+
+def _of_study(rows: pd.DataFrame, params: Mapping[str, Any]) -> pd.DataFrame:
+    """Those of arms that are no variants, and of variants that the study has, defined as it defines them."""
+    defined = variant_definitions(params)
+    return rows[[variant == defined.get(arm, "") for arm, variant in zip(rows["arm"], rows["variant"], strict=True)]]
 
 
 def _by_arm(settings: Sequence[pd.DataFrame]) -> dict[str, NDArray[np.float64]]:

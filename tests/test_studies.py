@@ -56,6 +56,18 @@ def test_the_keys_of_the_study_change_and_every_other_line_stays(params: Path) -
     assert not list(params.parent.glob("*.part"))
 
 
+def test_lists_that_fill_and_empty_again_leave_the_same_bytes(params: Path) -> None:
+    before = params.read_bytes()
+    filled = {
+        "arms": {"own_settings": [{"arm": "real", "steps": 500}, {"arm": "gan", "steps": 5}]},
+        "variants": {"baseline": [{"name": "natural", "of": "real", "batches": "natural"}]},
+    }
+    studies.merge(filled, "here", params)
+    assert to_params(read_params(params)).arms.own_settings[1].steps == 5
+    studies.merge({"arms": {"own_settings": []}, "variants": {"baseline": []}}, "here", params)
+    assert params.read_bytes() == before  # the comment behind the last item, too
+
+
 def test_a_study_that_changes_nothing_leaves_the_same_bytes(params: Path) -> None:
     before = params.read_bytes()
     merge(params, f"study:\n  seed: {read_params(params)['study']['seed']}\n")

@@ -48,7 +48,7 @@ def table(accuracies: dict[str, list[list[float]]], params: dict[str, Any], budg
     rows = [
         {"budget": budget, "seed": 1}
         | params_to_settings(with_classifier(params, steps=steps))
-        | {"arm": arm, "replicate": replicate, "accuracy": value}
+        | {"arm": arm, "variant": "", "replicate": replicate, "accuracy": value}
         for number, steps in enumerate(STEPS)
         for arm, replicates in accuracies.items()
         for replicate, value in enumerate(values[number] for values in replicates)
@@ -107,6 +107,28 @@ def test_an_arm_with_settings_of_its_own_is_held_against_these(params: dict[str,
     assert tuning_check(rows, with_own({"arm": "gan", "steps": 70}), 50).covers  # gan was not measured at all
 
 
+def test_a_variant_is_known_by_what_defines_it(params: dict[str, Any]) -> None:
+    rows = table({"real": [[92.0, 90.0, 91.0]], "half": [[92.0, 95.0, 91.0]]}, params)
+    rows.loc[rows["arm"] == "half", "variant"] = "of real+gan, share 0.5"
+
+    def arms(*variants: dict[str, Any]) -> list[str]:
+        found = tuning_check(rows, params | {"variants": {"baseline": [], "generated": list(variants)}}, 50)
+        return [arm.arm for arm in found.arms]
+
+    assert arms({"name": "half", "of": "real+gan", "share": 0.5}) == ["real", "half"]
+    assert arms({"name": "half", "of": "real+gan+classical", "share": 0.5}) == arms() == ["real"]
+
+
+def test_a_setting_that_lacks_an_arm_of_the_study_is_left_out(params: dict[str, Any]) -> None:
+    rows = table({"real": [[92.0, 90.0, 91.0]], "real+gan": [[92.0, 95.0, 91.0]]}, params)
+    rows = rows[(rows["arm"] == "real") | (rows["classifier.steps"] != 1000)]
+    check = tuning_check(rows, params, 50)
+    assert [arm.arm for arm in check.arms] == ["real", "real+gan"]
+    assert [*map(setting_to_text, check.settings)] == [SHARED, "steps 6000"] and check.covers
+    alone = tuning_check(rows[rows["classifier.steps"] == 3000], params, 50)
+    assert alone.arms and not alone.covers  # nothing was tried beside it
+
+
 def test_what_is_clearly_above() -> None:
     # Student's t for 95 % and 3 degrees of freedom is 3.182.
     assert clearly_above((1, 0.31), 4, 0.25) and not clearly_above((1, 0.32), 4, 0.25)
@@ -123,9 +145,9 @@ def test_one_replicate_has_no_error(params: dict[str, Any]) -> None:
 def test_only_replicates_that_every_setting_has_are_compared(params: dict[str, Any]) -> None:
     rows = table({"real": [[1, 2, 3], [4, 5, 6]], "gan": [[1, 1, 1], [2, 2, 2]]}, params)
     rows = rows[~((rows["classifier.steps"] == 1000) & (rows["replicate"] == 1))]
-    rows = rows[~((rows["classifier.steps"] == 6000) & (rows["arm"] == "gan"))]
     check = tuning_check(rows, params, 50)
-    assert check.replicates == 1 and [(arm.arm, arm.accuracies) for arm in check.arms] == [("real", [1, 2, 3])]
+    assert check.replicates == 1
+    assert [(arm.arm, arm.accuracies) for arm in check.arms] == [("real", [1, 2, 3]), ("gan", [1, 1, 1])]
 
 
 def test_nothing_measured_covers_nothing(params: dict[str, Any], tmp_path: Path) -> None:
@@ -258,7 +280,9 @@ def test_the_command_on_a_small_study(root: Path, tmp_path: Path) -> None:
     means = found.groupby(["arm", "classifier.steps"])["accuracy"].mean().unstack()
     better = {str(arm) for arm in means.index[means[5] > means[2]]}
     own = read_params(folder / PARAMS)["arms"]["own_settings"]
-    assert better and {one["arm"] for one in own} == better and adopted.stdout.count("tune: ") == len(better) + 1
+    assert better and {one["arm"] for one in own} == better and adopted.stdout.count("tune: ") == len(better) + 2
+    assert "tune: chosen among shared; steps 5, learning_rate 0.5\n" in adopted.stdout
+    assert set(found["variant"].dropna()) == {"keep agreeing, of real+gan"}
     assert all(one == {"arm": one["arm"], "steps": 5, "learning_rate": 0.5} for one in own)
     again = call(root, folder, "--replicates", "2", "--set", "steps=5,learning_rate=0.5")
     assert again.returncode == 0 and (folder / TUNING).read_bytes() == first
@@ -273,6 +297,7 @@ def test_the_command_on_a_small_study(root: Path, tmp_path: Path) -> None:
         (["--replicates", "0"], "study.replicates"),
         (["--adopt"], "does not cover this study; measure it first"),
         (["--adopt", "--set", "steps=3"], "--adopt: takes what was measured"),
+        (["--adopt", "--budget", "77"], "--budget 77: the study has "),
     ],
 )
 def test_a_mistake_is_one_line_and_trains_nothing(arguments: list[str], said: str, root: Path, tmp_path: Path) -> None:
@@ -285,5 +310,7 @@ def test_the_committed_table_is_whole(root: Path) -> None:
     rows = read_tuning(root / TUNING)
     keys = [name for name in rows.columns if name != "accuracy"]
     assert not rows.duplicated(keys).any() and rows["accuracy"].between(0, 100).all()
-    for _, setting in rows.groupby([name for name in keys if name not in ("arm", "replicate")], dropna=False):
+    for _, setting in rows.groupby(
+        [name for name in keys if name not in ("arm", "variant", "replicate")], dropna=False
+    ):
         assert setting.groupby("arm")["replicate"].nunique().nunique() == 1

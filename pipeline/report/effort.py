@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.report.study import Budget, Study
+from pipeline.tuning import own_settings
 
 SHOWN = ("arm", "steps", "batch_size", "learning_rate")  # own settings that stand in columns of their own
 
@@ -56,7 +57,7 @@ class Effort:
 
 def budget_to_efforts(study: Study, budget: Budget) -> list[Effort]:
     """What was trained at a budget, an entry an arm, in the study's order of arms."""
-    own_settings = {own["arm"]: own for own in study.params["arms"].get("own_settings", ())}
+    own = own_settings(study.params)
     runs, history, efforts = dict(study.runs), budget.classifier_history, []
     for arm in study.budget_accuracies(budget.size).columns:
         rows = history[history["arm"] == arm]
@@ -65,7 +66,7 @@ def budget_to_efforts(study: Study, budget: Budget) -> list[Effort]:
         record = runs[f"{rows['stage'].iloc[0]}@{budget.size}"]
         by_arm = record.get("milliseconds_per_step_by_arm", {})  # not every record tells the arms apart
         milliseconds = by_arm.get(arm, record.get("milliseconds_per_step"))
-        settings = own_settings.get(str(arm), {})
+        settings = own.get(str(arm), {})
         efforts.append(
             Effort(
                 arm=arm,
@@ -94,17 +95,36 @@ def _phases(made: Sequence[Mapping[str, Any]], steps: int) -> list[Phase]:
 
 
 def fairness(study: Study, budget: Budget, efforts: Sequence[Effort]) -> Literal["equal", "tuned", "unequal"]:
-    """equal: all replicates of all arms saw as many images. tuned: of each arm they took the steps that they were to
-    take, under the best of the settings that were tried for all arms. unequal: neither.
+    """equal: all replicates of all arms saw as many images, under the same settings. tuned: of each arm they took the
+    steps that they were to take, under the best of the settings that were tried for all arms. unequal: neither.
     """
-    if all(effort.same for effort in efforts) and len({effort.seen for effort in efforts}) == 1:
+    own = own_settings(study.params).keys() & {effort.arm for effort in efforts}
+    if all(effort.same for effort in efforts) and len({effort.seen for effort in efforts}) == 1 and not own:
         return "equal"
     planned = {arm: sum(phase["steps"] for phase in made["phases"]) for arm, made in budget.arms.items()}
     check = study.tuning_check(budget.size)
-    best = {arm.arm for arm in check.arms if arm.own == arm.best}
+    best = {arm.arm for arm in check.arms if check.covers and arm.own == arm.best}
     if all(effort.same and effort.steps == planned[effort.arm] and effort.arm in best for effort in efforts):
         return "tuned"
     return "unequal"
+
+
+def differences(efforts: Sequence[Effort]) -> list[str]:
+    """`real 500 steps, real+classical 3,000 steps`: of each arm that in which not all are alike."""
+    said = [
+        (
+            f"{effort.steps:,} steps",
+            f"batches of {effort.seen / max(1, effort.steps):g}",
+            f"a rate of {effort.rate:g}",
+            effort.own or "else as all",
+        )
+        for effort in efforts
+    ]
+    differing = [len(set(values)) > 1 for values in zip(*said, strict=True)]
+    return [
+        " ".join([effort.arm, ", ".join(text for text, differs in zip(texts, differing, strict=True) if differs)])
+        for effort, texts in zip(efforts, said, strict=True)
+    ]
 
 
 def gan_effort(study: Study, budget: Budget) -> tuple[int, float | None]:

@@ -120,14 +120,14 @@ def _delta_panels(study: Study, budget: Budget) -> list[tuple[str, Picture]]:
     base = rows["arm"].map({name: arm["of"] for name, arm in budget.arms.items()})
     reference = rows["reference"]
     fair = reference.isin(_fair(budget).values())
-    variant = base.notna()
+    variant, other = base.notna(), ~fair & ~reference.isin(usual)
     groups = [(f"Against {name}", rows[~variant & (reference == name)]) for name in usual]
     groups += [
         ("Against real images with pseudo-labels, which know as much", rows[fair]),
         ("GAN images against images made without a GAN", rows[~variant & reference.isin(handmade)]),
         ("Variants, each against the arm that it varies", rows[variant & (reference == base)]),
         ("Variants against real images", rows[variant & (reference != base) & reference.isin(usual)]),
-        ("Other contrasts", rows[(~variant | (reference != base)) & ~fair & ~reference.isin([*usual, *handmade])]),
+        ("Other contrasts", rows[~(~variant & reference.isin(handmade)) & (~variant | (reference != base)) & other]),
     ]
     return [(title, charts.deltas_chart(study, group, span)) for title, group in groups if len(group)]
 

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.contrasts import arms_that_know
 from pipeline.groups import rare_classes
 from pipeline.ledger import TRIALS, Reuse
-from pipeline.report.effort import budget_to_efforts, fairness
+from pipeline.report.effort import budget_to_efforts, differences, fairness
 from pipeline.report.study import Budget, Study
 from pipeline.report.text import between, listed, plus_minus, signed
 from pipeline.tuning import TuningCheck, clearly_above, setting_to_text
@@ -67,8 +67,7 @@ def warnings(study: Study) -> list[str]:
         found += [f"{where}, {line}" for line in regime(budget.split)]
         efforts = budget_to_efforts(study, budget)
         if fairness(study, budget, efforts) == "unequal":
-            steps = listed([f"{effort.arm} {effort.steps:,}" for effort in efforts])
-            found.append(f"{where}, the arms were not trained for equally many steps: {steps}.")
+            found.append(f"{where}, the arms were not trained alike: {'; '.join(differences(efforts))}.")
         found += [f"{where}, {line}" for line in untuned(study, budget)]
     return found
 
@@ -96,25 +95,36 @@ def untuned(study: Study, budget: Budget) -> list[str]:
 
 
 def without_gan(study: Study) -> str:
-    """How the primary contrast's arm compares with the best arm that no GAN has a part in, its own reference aside;
-    empty where it has no GAN images itself, or was held against no such arm.
+    """How the primary contrast's arm compares with the best arm that no GAN has a part in; empty where it has no GAN
+    images itself, or where that arm is its reference.
     """
     primary = study.compare.primary
     arms = next(budget.arms for budget in study.budgets if budget.size == primary.budget)
     if arms[primary.arm]["synthetic"] != "gan":
         return ""
-    rows = study.deltas[(study.deltas["budget"] == primary.budget) & (study.deltas["arm"] == primary.arm)]
-    rows = rows[[arms[reference]["synthetic"] != "gan" for reference in rows["reference"]]].set_index("reference")
-    best = study.budget_accuracies(primary.budget)[rows.index].mean().idxmax()
+    means = study.budget_accuracies(primary.budget).mean()
+    best = means[[arm for arm in means.index if arms[arm]["synthetic"] != "gan"]].idxmax()
     if best == primary.reference:
         return ""
+    rows = study.deltas[(study.deltas["budget"] == primary.budget) & (study.deltas["arm"] == primary.arm)]
+    rows = rows.set_index("reference")
+    if best not in rows.index:
+        return (
+            f"The best arm that needs no GAN, {best}, has {means[best]:.2f} %, {primary.arm} "
+            f"{means[primary.arm]:.2f} %; the study does not hold the two against each other."
+        )
     row = rows.loc[best]
-    said = {
-        "hurts": "is better still",
-        "helps": "is behind",
-        "equivalent": "does as well",
-        "inconclusive": "cannot be told from it",
-    }.get(row["verdict"], "stands beside it")
+    clear = row["verdict"] == "inconclusive" and (row["ci_low"] > 0 or row["ci_high"] < 0)
+    said = (
+        "may differ, which is not shown among so many contrasts"
+        if clear
+        else {
+            "hurts": "is better still",
+            "helps": "is behind",
+            "equivalent": "does as well",
+            "inconclusive": "cannot be told from it",
+        }.get(row["verdict"], "stands beside it")
+    )
     interval = "no interval" if math.isnan(row["ci_low"]) else between(-row["ci_high"], -row["ci_low"])
     gain = f"{signed(-row['delta'])} points over {primary.arm} ({interval})"
     return f"The best arm that needs no GAN, {best}, {said}: {gain}."

@@ -16,7 +16,7 @@ from pipeline.report.page import study_to_page
 from pipeline.report.study import load_study
 from pipeline.report.words import warnings
 from pipeline.stages.stage import write_json
-from pipeline.tuning import params_to_settings
+from pipeline.tuning import params_to_settings, variant_definitions
 
 
 def test_every_arm_had_the_same_effort(html: str) -> None:
@@ -44,7 +44,7 @@ def test_unequal_effort_is_said(study: tuple[Path, dict[str, Any]]) -> None:
     whole = loaded.budgets[0]
     assert warnings(loaded) == [] and fairness(loaded, whole, budget_to_efforts(loaded, whole)) == "equal"
     (warning,) = warnings(unequal)
-    assert "the arms were not trained for equally many steps: real 400, " in warning and "and gan 200." in warning
+    assert "the arms were not trained alike: real 400 steps; " in warning and "; gan 200 steps." in warning
     efforts = {effort.arm: effort for effort in budget_to_efforts(unequal, short)}
     assert (efforts["gan"].steps, efforts["gan"].seen, efforts["gan"].seconds) == (200, 12_800, 6.0)  # its own 30 ms
     assert efforts["real+gan"].seconds == 8.0 and efforts["real+gan"].shared  # its stage's mean
@@ -78,7 +78,8 @@ def trial_rows(params: dict[str, Any], accuracies: dict[str, tuple[float, float]
             rows += [
                 {"budget": 5, "seed": 1}
                 | params_to_settings(settings)
-                | {"arm": arm, "replicate": replicate, "accuracy": means[number] + spread * replicate}
+                | {"arm": arm, "variant": variant_definitions(params).get(arm, "")}
+                | {"replicate": replicate, "accuracy": means[number] + spread * replicate}
                 for replicate in range(4)
             ]
     return pd.DataFrame(rows)
@@ -146,7 +147,7 @@ def test_arms_at_their_own_best_are_no_unequal_effort(study: tuple[Path, dict[st
         budgets=[replace(whole, classifier_history=history, arms=made)],
         params=study[1] | {"arms": study[1]["arms"] | {"own_settings": own}},
     )
-    unmeasured = "the arms were not trained for equally many steps: real 800, "
+    unmeasured = "the arms were not trained alike: real 800 steps, else as all; real+classical 400 steps, else as all; "
     assert any(unmeasured in line for line in warnings(longer))
     best = {arm: (90.0, 89.0) for arm in SKILLS} | {"real": (90.0, 92.0)}
     shown = {}
@@ -160,6 +161,16 @@ def test_arms_at_their_own_best_are_no_unequal_effort(study: tuple[Path, dict[st
         assert "some have settings of their own" in Page(section(html, "method")).text
         said = [line for line in warnings(checked) if unmeasured in line]
         assert bool(said) == (name == "untuned")
+    # Equally many steps are not enough, and settings that change nothing are none.
+    for changes, said in (
+        ({"learning_rate": 1e-5}, "not trained alike: real a rate of 1e-05; real+classical a rate of 0.01; "),
+        ({"dropout": 0.0, "steps": None}, "not trained alike: real dropout 0; real+classical else as all; "),
+        ({"steps": 400, "dropout": None}, ""),
+    ):
+        arms = study[1]["arms"] | {"own_settings": [{"arm": "real"} | changes]}
+        same = replace(loaded, params=study[1] | {"arms": arms})
+        page, found = Page(section(study_to_page(same), "effort")).text, " ".join(warnings(same))
+        assert said in found and ("every arm saw as many images" in page) == (not said) == (not found)
     assert "Each arm was trained with the settings that did best for it" in shown["tuned"]
     assert "Not equal" in shown["untuned"]
     assert "51,200 800 64 real" in shown["tuned"] and "25,600 400 64 synthetic label_smoothing 0.3" in shown["tuned"]

@@ -168,8 +168,17 @@ def test_what_needs_no_gan_stands_beside_the_verdict(study: tuple[Path, dict[str
     assert row["verdict"] == "hurts" and row["delta"] < 0 and without_gan(loaded) == expected
     assert expected in Page(html).text.replace("\u00a0", " ")
     assert expected in study_to_summary(loaded).split("## Deltas")[0]
-    for verdict, said in (("helps", "is behind"), ("equivalent", "does as well"), ("inconclusive", "cannot be told")):
+    for verdict, said in (("helps", "is behind"), ("equivalent", "does as well"), ("inconclusive", "may differ")):
         assert said in without_gan(replace(loaded, deltas=loaded.deltas.assign(verdict=verdict)))
+    around = loaded.deltas.assign(verdict="inconclusive", ci_low=-9.0, ci_high=9.0)
+    assert "cannot be told from it" in without_gan(replace(loaded, deltas=around))
+    # The best arm is named where nothing was held against it, too.
+    aside = loaded.deltas[loaded.deltas["reference"] != "real+classical"]
+    means = loaded.budget_accuracies(5).mean()
+    assert without_gan(replace(loaded, deltas=aside)) == (
+        f"The best arm that needs no GAN, real+classical, has {means['real+classical']:.2f} %, real+gan "
+        f"{means['real+gan']:.2f} %; the study does not hold the two against each other."
+    )
     alone = loaded.deltas.assign(ci_low=float("nan"), ci_high=float("nan"), verdict="descriptive")
     assert "stands beside it" in (said := without_gan(replace(loaded, deltas=alone))) and "(no interval)" in said
     # Nothing to add where the primary reference is that arm, or where the primary arm has no GAN images.
