@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -22,7 +23,17 @@ from PIL import Image
 
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages
-from pipeline.sources import DataConfig, Dropped, Source, distinct, drop_duplicates, hold_out, idx_to_images, read
+from pipeline.sources import (
+    DataConfig,
+    Dropped,
+    Source,
+    distinct,
+    drop_duplicates,
+    hold_out,
+    idx_to_images,
+    read,
+    usps_test,
+)
 
 DATASETS = Path(__file__).parents[1] / "datasets"
 FILES = [
@@ -312,6 +323,13 @@ def test_usps_is_resized(usps: Path) -> None:
     assert made.train.labels.tolist() == 3 * list(range(10))
     native = USPS(usps / "USPS", train=False).data
     assert np.array_equal(read(config("usps", usps, image_size=16)).test.pixels[:, 0], native)
+
+
+def test_what_cannot_be_read_in_the_place_of_uspss_test_digits_is_named(tmp_path: Path) -> None:
+    blocked = tmp_path / "USPS/usps.t.bz2"
+    blocked.mkdir(parents=True)
+    with pytest.raises(InputError, match=re.escape(f"{blocked}: ")):
+        usps_test(config("usps", tmp_path))
 
 
 # Duplicates and the split
