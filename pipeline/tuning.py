@@ -187,7 +187,7 @@ def own_settings(params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     found = {}
     for own in params["arms"].get("own_settings") or ():
         changes = {key: value for key, value in own.items() if key != "arm" and value is not None}
-        if changes != {key: params.get("classifier", {}).get(key) for key in changes}:
+        if changes != {key: params["classifier"].get(key) for key in changes}:
             found[own["arm"]] = changes
     return found
 

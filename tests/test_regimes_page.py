@@ -51,7 +51,7 @@ def test_a_study_has_a_row_an_arm_and_no_empty_column(tmp_path: Path) -> None:
 
 def test_settings_of_their_own_stand_beside_the_arms(tmp_path: Path) -> None:
     own = [{"arm": "half", "steps": 500, "label_smoothing": 0.3}]
-    (tmp_path / "params.yaml").write_text(json.dumps({"arms": {"own_settings": own}}))
+    (tmp_path / "params.yaml").write_text(json.dumps({"arms": {"own_settings": own}, "classifier": {"steps": 3000}}))
     deltas([(50, "half", "real", 1.0, 0.4, 1.6, "helps")]).to_csv(tmp_path / "deltas.csv")
     accuracies({(50, "real"): [90.0], (50, "half"): [91.5]}).to_csv(tmp_path / "accuracies.csv")
     table = study_to_table(tmp_path)
