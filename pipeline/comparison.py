@@ -6,7 +6,7 @@ subsets *and* fresh test images, so both are random and crossed: d = delta + sub
 components come from mean squares, as in generalizability theory (Brennan 2001) and in multi-reader multi-case studies
 (Dorfman, Berbaum and Metz 1992; Hillis 2007), where our replicates are the readers and our test images the cases.
 
-Chosen by calibration (docs/calibration.md): simulated studies of known true delta, against six other intervals. A
+Chosen by calibration (docs/calibration.md): simulated studies of known true delta, against eight other intervals. A
 bootstrap over replicates is not used: with few of them its percentile interval is too narrow (for four, it covers about
 78 % where 95 % is claimed), and it leaves out that the test images are a sample too.
 """

@@ -1,14 +1,15 @@
 """Do the classifier's settings suit this study? Measured where the test set stays shut; the page prints it.
 
     python -m pipeline.tune
-    python -m pipeline.tune --set steps=500 steps=6000 label_smoothing=0.3,learning_rate=0.015 --budget 20 50
+    python -m pipeline.tune --set steps=500 steps=6000 label_smoothing=0.3,learning_rate=0.015 blur=0.036 --budget 20 50
     python -m pipeline.tune --adopt
 
-A baseline that is trained too briefly, too long or at the wrong rate flatters whatever is held against it. The study
-of params.yaml as it stands, with its label noise, shift and rare classes, is therefore tried under other settings of
-section `classifier`, the same for all arms: on fresh subsets of what a study may draw, tested on the development part
-(data.part: validation), in a folder of its own. Adds each setting's accuracies to docs/tuning.csv. Nothing else here
-changes. Stopped and called again, it takes finished trainings from the cache.
+A baseline that is trained too briefly, too long, at the wrong rate or under too tame an augmentation flatters whatever
+is held against it. The study of params.yaml as it stands, with its label noise, shift and rare classes, is therefore
+tried under other settings of section `classifier` and other distortions (arms.classical), the same for all arms: on
+fresh subsets of what a study may draw, tested on the development part (data.part: validation), in a folder of its own.
+Adds each setting's accuracies to docs/tuning.csv. Nothing else here changes. Stopped and called again, it takes
+finished trainings from the cache.
 
 --adopt trains nothing: it gives each arm the best of the settings that were measured for all, in arms.own_settings of
 params.yaml, for studies that their shared settings do not suit.
@@ -24,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from pipeline.classifier.arms import ARMS, with_variants
+from pipeline.config import from_mapping
 from pipeline.errors import InputError
 from pipeline.files import read_json
 from pipeline.images import load_arrays
@@ -39,9 +42,12 @@ from pipeline.report.tables import tuning_to_text
 from pipeline.stages.check import to_params
 from pipeline.stages.stage import PARAMS, read_params, write_csv
 from pipeline.studies import merge
+from pipeline.transforms import Distortion
 from pipeline.tuning import (
     CLASSIFIER,
+    DISTORTION,
     TUNING,
+    can_be_alone,
     params_to_settings,
     read_tuning,
     setting_to_text,
@@ -52,15 +58,26 @@ from pipeline.tuning import (
 CACHE, RECIPES = Path(".cache"), Path("conf")  # lent to the folder of the trial
 SEED = 20260202  # of the trial's subsets, weights and noise, whatever the study's is
 REPLICATES = 4
-CLASSIFIERS = ("judge", "train_baseline", "train_augmented")
-GENERATORS = ("train_gan", "generate")
+FIRST = ("split", "train_teacher", "train_gan", "generate", "judge")  # what all settings of a trial share
+CLASSIFIERS = ("train_baseline", "train_augmented")
 
 
-def default_changes(classifier: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A sixth, a third and twice of the steps; half and twice of the learning rate."""
-    steps, rate = classifier["steps"], classifier["learning_rate"]
-    lengths = [{"steps": max(1, round(steps * factor))} for factor in (1 / 6, 1 / 3, 2)]
-    return [*lengths, *({"learning_rate": rate * factor} for factor in (0.5, 2))]
+DISTANCES = ("rotate", "scale", "shear", "translate", "elastic")  # of a distortion; blur is tried by itself
+BLUR = 1 / 28  # largest standard deviation, share of the side
+
+
+def default_changes(params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A sixth, a third and twice of the steps; half and twice of the learning rate; distortions two thirds and four
+    thirds as far, and with blur, or without where there is some.
+    """
+    steps, rate = params["classifier"]["steps"], params["classifier"]["learning_rate"]
+    distortion = asdict(from_mapping(Distortion, params["arms"]["classical"], "arms.classical"))
+    return [
+        *({"steps": max(1, round(steps * factor))} for factor in (1 / 6, 1 / 3, 2)),
+        *({"learning_rate": rate * factor} for factor in (0.5, 2)),
+        *({key: round(distortion[key] * factor, 4) for key in DISTANCES} for factor in (2 / 3, 4 / 3)),
+        {"blur": 0.0 if distortion["blur"] else round(BLUR, 3)},
+    ]
 
 
 def to_changes(text: str) -> dict[str, Any]:
@@ -74,16 +91,25 @@ def to_changes(text: str) -> dict[str, Any]:
     return changes
 
 
-def to_trial(params: Mapping[str, Any], budget: int, replicates: int, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The params of one trial. Raises InputError naming a key or value that is wrong."""
+def to_trial(
+    params: Mapping[str, Any], budget: int, replicates: int, changes: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The params of one trial: all arms with the shared settings and `changes` of these, keys of section `classifier`
+    or of arms.classical; without, the study's own, for what comes before the arms. Raises InputError naming a key or
+    value that is wrong.
+    """
+    distortions = {field.name for field in fields(Distortion)}
+    moved = {key: value for key, value in (changes or {}).items() if key in distortions}
+    other = {key: value for key, value in (changes or {}).items() if key not in distortions}
+    arms = params["arms"] | {"classical": params["arms"]["classical"] | moved}
     data = params["data"] | {"part": "validation", "root": str(Path(params["data"]["root"]).expanduser().resolve())}
     primary = params["compare"]["primary"] | {"budget": budget}
     trial = dict(params) | {
         "data": data,
         "study": {"seed": SEED, "budgets": [budget], "replicates": replicates},
         "split": params["split"] | {"fewer_replicates": True},
-        "classifier": params["classifier"] | dict(changes),
-        "arms": params["arms"] | {"own_settings": []},
+        "classifier": params["classifier"] | other,
+        "arms": arms if changes is None else arms | {"own_settings": []},
         "compare": params["compare"] | {"primary": primary},
     }
     to_params(trial)
@@ -102,19 +128,16 @@ def trials(params: Mapping[str, Any], budget: int, replicates: int, grid: Sequen
             (folder / lent).symlink_to(lent.resolve())
         for number, changes in enumerate(grid):
             yield ", ".join(f"{key} {value}" for key, value in changes.items()) or "the shared settings"
-            trial = to_trial(params, budget, replicates, changes)
-            (folder / PARAMS).write_text(json.dumps(trial), encoding="utf-8")  # JSON is YAML
             if number == 0:
+                write_params(folder, to_trial(params, budget, replicates))
                 run_stages(folder, ("prepare",))
-                run_stages(folder, ("split",), budget)
-            # A teacher is such a classifier; where it labels images for the GAN, that is another GAN, too.
-            again = number == 0 or trial["split"]["unlabelled_per_class"]
-            run_stages(folder, ("train_teacher", *(GENERATORS if again else ()), *CLASSIFIERS), budget)
-            settings = {
-                "budget": budget,
-                "seed": SEED,
-                **params_to_settings({**params, "classifier": trial["classifier"]}),
-            }
+                run_stages(folder, FIRST, budget)
+            trial = to_trial(params, budget, replicates, changes)
+            write_params(folder, trial)
+            run_stages(folder, CLASSIFIERS, budget)
+            setting = {CLASSIFIER + key: value for key, value in trial["classifier"].items()}
+            setting |= {DISTORTION + key: value for key, value in trial["arms"]["classical"].items()}
+            settings = {"budget": budget, "seed": SEED, **params_to_settings(params), **setting}
             accuracies = read_accuracies(folder / "artifacts", budget)
             accuracies.insert(1, "variant", accuracies["arm"].map(variant_definitions(params)).fillna(""))
             put_in(TUNING, pd.DataFrame(settings, index=accuracies.index).join(accuracies))
@@ -123,30 +146,30 @@ def trials(params: Mapping[str, Any], budget: int, replicates: int, grid: Sequen
 def adopt(params: Mapping[str, Any], budget: int) -> list[dict[str, Any]]:
     """Write to params.yaml, and return, what arms.own_settings is where each arm has its best measured setting.
 
-    Raises InputError where the study's settings, or one of its arms, were not measured, or an arm's best has a width of
-    its own.
+    Width and distortions are for all arms: paired ones start from the same weights, and copies, batches and teacher
+    have one augmentation. Raises InputError where the study's settings, or one of its arms, were not measured.
     """
     if budget not in params["study"]["budgets"]:
         raise InputError(f"--budget {budget}: the study has {', '.join(map(str, params['study']['budgets']))}")
     if "own_settings" not in params["arms"]:
         raise InputError(f"{PARAMS}: arms.own_settings is missing; add `own_settings: []` to section arms")
-    check = tuning_check(read_tuning(), {**params, "arms": {**params["arms"], "own_settings": []}}, budget)
+    check = tuning_check(read_tuning(), params, budget, own={})
     if not check.covers:
         why = f" ({words.tuned(check)[0]})" if check.differing else ""
         why = why or (" (it holds the shared settings alone)" if check.arms else "")
         raise InputError(f"{TUNING} does not cover this study{why}; measure it first: python -m pipeline.tune")
     sections = to_params(params).variants
     arms = [arm.name for arm in with_variants(ARMS, (*sections.baseline, *sections.generated))]
-    measured = {arm.arm: check.settings[arm.best] for arm in check.arms}
+    measured = {arm.arm: check.settings[arm.best_alone] for arm in check.arms}
     if unmeasured := [arm for arm in arms if arm not in measured]:
         raise InputError(f"{TUNING} lacks arm {unmeasured[0]}; measure it as well: python -m pipeline.tune")
-    for arm in arms:
-        if "classifier.width" in dict(measured[arm]):  # paired arms start from the same weights
-            raise InputError(
-                f"{arm} does best with {setting_to_text(measured[arm])}, and no arm can have a width alone: set "
-                "classifier.width for all, and measure again: python -m pipeline.tune"
+    print(f"tune: chosen among {'; '.join(map(setting_to_text, filter(can_be_alone, check.settings)))}")
+    for arm in check.arms:
+        if arm.best != arm.best_alone:
+            better = setting_to_text(check.settings[arm.best])
+            print(
+                f"tune: {arm.arm} does better still with {better}, which no arm can have alone; set it for all to try"
             )
-    print(f"tune: chosen among {'; '.join(map(setting_to_text, check.settings))}")
     own = [
         {"arm": arm} | {key.removeprefix(CLASSIFIER): _number(value) for key, value in measured[arm]}
         for arm in arms
@@ -159,6 +182,10 @@ def adopt(params: Mapping[str, Any], budget: int) -> list[dict[str, Any]]:
 def _number(value: float) -> int | float:
     """As a person would write it: a column that lacks a value anywhere has floats alone."""
     return int(value) if float(value).is_integer() else float(value)
+
+
+def write_params(folder: Path, params: Mapping[str, Any]) -> None:
+    (folder / PARAMS).write_text(json.dumps(params), encoding="utf-8")  # JSON is YAML
 
 
 def run_stages(folder: Path, names: Sequence[str], budget: int | None = None) -> None:
@@ -225,8 +252,9 @@ def main() -> None:
         "--set",
         nargs="+",
         metavar="KEY=VALUE",
-        help="changes of section classifier, one setting each, several keys of one with commas between; a sixth, a "
-        "third and twice of the steps, and half and twice of the learning rate, if left out",
+        help="changes of section classifier or of arms.classical, one setting each, several keys of one with commas "
+        "between; if left out a sixth, a third and twice of the steps, half and twice of the learning rate, "
+        "distortions two thirds and four thirds as far, and with or without blur",
     )
     parser.add_argument("--budget", nargs="+", type=int, help="that of the primary contrast if left out")
     parser.add_argument("--replicates", type=int, default=REPLICATES)
@@ -247,7 +275,7 @@ def main() -> None:
             return
         grid = [
             {},
-            *([to_changes(text) for text in arguments.set] if arguments.set else default_changes(params["classifier"])),
+            *([to_changes(text) for text in arguments.set] if arguments.set else default_changes(params)),
         ]
         tune(params, budgets, arguments.replicates, grid)
     except InputError as error:

@@ -1,8 +1,11 @@
-"""The tuning check: would an arm gain by other settings of the classifier than those that it has?
+"""The tuning check: would an arm gain by other settings of the classifier, or by distortions, than those that it has?
 
 docs/tuning.csv holds what `python -m pipeline.tune` measured on the development part: a row an arm, setting and
-replicate, under the params that made it, each in a column of its key. A setting is a whole section `classifier`.
-Column `variant` has what defines an arm that is a variant, whose name alone would not tell it from another's.
+replicate, under the params that made it, each in a column of its key. A setting is the whole of section `classifier`
+and of arms.classical, the distortions of classical augmentation.
+Column `variant` has what defines an arm that is a variant, whose name alone would not tell it from another's. Where a
+teacher labels or judges images, it had the study's settings in every trial; what these were belongs to the definition
+of a variant that asks it, and in a study with unlabelled images, whose GANs learn from its labels, to the params.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ from scipy import stats
 from pipeline.errors import InputError
 
 TUNING = Path("docs/tuning.csv")
-CLASSIFIER = "classifier."
+CLASSIFIER, DISTORTION = "classifier.", "arms.classical."
+NEVER_ALONE = (CLASSIFIER + "width", DISTORTION)  # what all arms share: their first weights, and one augmentation
 # The params that an accuracy on the development part depends on, but for seed, budget and variants.
 MEASURED = (
     "data.source",
@@ -47,6 +51,7 @@ TEXTS = (
     "data.shift",
     "split.rare_classes",
     "gan.recipe",
+    "teacher",
     "arm",
     "variant",
 )
@@ -61,14 +66,16 @@ Setting = tuple[tuple[str, Any], ...]  # what it changes of the shared one: (par
 @dataclass(frozen=True)
 class ArmTuning:
     """accuracies: in percent, one a setting. own: the place of the arm's own setting; that of all arms is the first.
-    best: the place of the highest. gain: of the best over its own. crossed: the same, where a replicate's setting is
-    the one that is best on all the others, so that no choice judges itself.
+    best: the place of the highest; best_alone: of those that an arm can have alone. gain: of the best over its own.
+    crossed: the same, where a replicate's setting is the one that is best on all the others, so that no choice judges
+    itself.
     """
 
     arm: str
     accuracies: list[float]
     own: int
     best: int
+    best_alone: int
     gain: Estimate
     crossed: Estimate
 
@@ -120,17 +127,19 @@ def read_tuning(path: Path = TUNING) -> pd.DataFrame:
         raise InputError(f"{path}: damaged ({str(error).strip()}); restore it with `git checkout {path}`") from None
 
 
-def tuning_check(table: pd.DataFrame, params: Mapping[str, Any], budget: int) -> TuningCheck:
+def tuning_check(
+    table: pd.DataFrame, params: Mapping[str, Any], budget: int, own: Mapping[str, Mapping[str, Any]] | None = None
+) -> TuningCheck:
     """What `table`, the rows of docs/tuning.csv, says of a study with `params` at `budget` images a class.
 
-    Of its primary contrast first, then of `CONTRASTS`.
+    Of its primary contrast first, then of `CONTRASTS`. own: as `own_settings` gives it, which it is if left out.
     """
     here, primary = {"budget": budget, **params_to_settings(params)}, params["compare"]["primary"]
     if table.empty:
         return TuningCheck([], [], 0, [], [])
-    keys = [name for name in table.columns if name == "budget" or "." in name]
-    regime = [name for name in keys if not name.startswith(CLASSIFIER)]
-    section = [name for name in {**dict.fromkeys(keys), **here} if name.startswith(CLASSIFIER)]
+    keys = [name for name in table.columns if name in ("budget", "teacher") or "." in name]
+    regime = [name for name in keys if not name.startswith((CLASSIFIER, DISTORTION))]
+    section = [name for part in (CLASSIFIER, DISTORTION) for name in dict.fromkeys([*keys, *here]) if part in name]
     groups = [
         (_differing(dict(zip(regime, values, strict=True)), _without(here, section)), rows)
         for values, rows in table.groupby(regime, dropna=False, sort=False)
@@ -142,7 +151,7 @@ def tuning_check(table: pd.DataFrame, params: Mapping[str, Any], budget: int) ->
         _changes(dict(zip(section, values, strict=True)), shared): own
         for values, own in rows.groupby(section, dropna=False, sort=False)
     }
-    settings = sorted(by_setting, key=bool)  # the shared one first, the others as they were measured
+    settings = sorted(by_setting, key=len)  # the shared one first, then what changes little: the best among equals
     if differing or settings[0]:
         nearest = min(settings, key=len)
         return TuningCheck([*differing, *_differing({**shared, **dict(nearest)}, shared)], [], 0, [], [])
@@ -150,10 +159,10 @@ def tuning_check(table: pd.DataFrame, params: Mapping[str, Any], budget: int) ->
     arms = set(of_study[()]["arm"])
     settings = [setting for setting in settings if arms <= set(of_study[setting]["arm"])]  # the same for every arm
     tables = _by_arm([of_study[setting] for setting in settings])
-    places = dict.fromkeys(tables, 0)
-    for arm, own in own_settings(params).items():
+    places, alone = dict.fromkeys(tables, 0), [*map(can_be_alone, settings)]
+    for arm, changed in (own_settings(params) if own is None else own).items():
         if arm in tables:
-            setting = _changes({**shared, **{CLASSIFIER + key: value for key, value in own.items()}}, shared)
+            setting = _changes({**shared, **{CLASSIFIER + key: value for key, value in changed.items()}}, shared)
             if setting not in settings:
                 measured = " or ".join(map(setting_to_text, settings))
                 return TuningCheck([(f"{arm} at", measured, setting_to_text(setting))], [], 0, [], [])
@@ -162,7 +171,7 @@ def tuning_check(table: pd.DataFrame, params: Mapping[str, Any], budget: int) ->
         [],
         settings,
         len(next(iter(tables.values()))),
-        [_arm(arm, table, places[arm]) for arm, table in tables.items()],
+        [_arm(arm, table, places[arm], np.array(alone)) for arm, table in tables.items()],
         [
             _contrast(arm, reference, (tables[arm], places[arm]), (tables[reference], places[reference]))
             for arm, reference in dict.fromkeys([(primary["arm"], primary["reference"]), *CONTRASTS])
@@ -179,7 +188,13 @@ def clearly_above(estimate: Estimate, replicates: int, margin: float) -> bool:
 
 def setting_to_text(setting: Setting) -> str:
     """`steps 500, label_smoothing 0.3`, or what the shared one is called."""
-    return ", ".join(f"{key.removeprefix(CLASSIFIER)} {value:g}" for key, value in setting) or SHARED
+    parts = [(key.removeprefix(CLASSIFIER).removeprefix(DISTORTION), value) for key, value in setting]
+    return ", ".join(f"{key} {'none' if value is None else f'{value:g}'}" for key, value in parts) or SHARED
+
+
+def can_be_alone(setting: Setting) -> bool:
+    """Whether one arm can have it, as arms.own_settings, and others not."""
+    return not any(key.startswith(NEVER_ALONE) for key, _ in setting)
 
 
 def own_settings(params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -194,12 +209,18 @@ def own_settings(params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def variant_definitions(params: Mapping[str, Any]) -> dict[str, str]:
     """Name of each variant of the study -> its definition as column `variant` has it: `of real+gan, share 0.5`."""
-    variants = params.get("variants") or {}
-    return {
-        variant["name"]: ", ".join(f"{key} {value}" for key, value in sorted(variant.items()) if key != "name")
-        for kind in ("baseline", "generated")
-        for variant in variants.get(kind) or ()
-    }
+    variants, found = params.get("variants") or {}, {}
+    for variant in (variant for kind in ("baseline", "generated") for variant in variants.get(kind) or ()):
+        parts = [f"{key} {value}" for key, value in sorted(variant.items()) if key != "name"]
+        asks = variant.get("keep") == "agreeing" or variant.get("labels") == "soft"
+        found[variant["name"]] = ", ".join([*parts, *([f"teacher {teacher_to_text(params)}"] if asks else [])])
+    return found
+
+
+def teacher_to_text(params: Mapping[str, Any]) -> str:
+    """With what settings the study's teacher is trained, those of arm real+classical: `width 24, steps 3000, ...`."""
+    settings = {**params["classifier"], **own_settings(params).get("real+classical", {})}
+    return ", ".join(f"{key} {value:g}" for key, value in settings.items())
 
 
 def params_to_settings(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -213,11 +234,11 @@ def params_to_settings(params: Mapping[str, Any]) -> dict[str, Any]:
             value = value.get(part) if isinstance(value, Mapping) else None
         found |= _flat(key, value)
     found.pop("arms.own_settings", None)  # what is measured is every arm at every setting
+    found["teacher"] = teacher_to_text(params) if found["split.unlabelled_per_class"] else None
     unused = [
         *([] if found["data.source"] == "folder" else ["data.root", "data.channels"]),
         *([] if found["split.rare_classes"] else ["split.common_per_class"]),
         *([] if found["split.unlabelled_per_class"] else ["arms.pseudo_confidence"]),
-        *([] if found.get("arms.classical.blur") else ["arms.classical.blur"]),
     ]
     return found | dict.fromkeys(unused)
 
@@ -235,11 +256,13 @@ def _by_arm(settings: Sequence[pd.DataFrame]) -> dict[str, NDArray[np.float64]]:
     return {str(arm): own.to_numpy(np.float64) for arm, own in whole.groupby("arm", sort=False)}
 
 
-def _arm(arm: str, table: NDArray[np.float64], own: int) -> ArmTuning:
-    """table: (replicates, settings)."""
-    best = _best(table.mean(axis=0), own)
+def _arm(arm: str, table: NDArray[np.float64], own: int, alone: NDArray[np.bool_]) -> ArmTuning:
+    """table: (replicates, settings). alone: (settings,), whether an arm can have it alone."""
+    means = table.mean(axis=0)
+    best = _best(means, own)
     gain, crossed = table[:, best] - table[:, own], _at_best_of_others(table, own) - table[:, own]
-    return ArmTuning(arm, table.mean(axis=0).tolist(), own, best, _estimate(gain), _estimate(crossed))
+    best_alone = _best(np.where(alone, means, -np.inf), own)
+    return ArmTuning(arm, means.tolist(), own, best, best_alone, _estimate(gain), _estimate(crossed))
 
 
 def _contrast(

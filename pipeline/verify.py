@@ -5,9 +5,9 @@
 Holds what each GAN and classifier was handed against the split, the test images and the files in `artifacts/`; draws
 the synthetic digits again from their generators, judges them again, labels unlabelled images again, makes copies and
 interpolated images again; holds all of it against results/provenance.json, the other result files against what the
-predictions give, and what the quality numbers were measured on against what is there. A line for each break, exit
-status 1; a missing or damaged file is one line and 2. Trains nothing, changes nothing; run it after `dvc repro` or `dvc
-pull`.
+predictions give, what each GAN and classifier was trained with against params.yaml, and what the quality numbers were
+measured on against what is there. A line for each break, exit status 1; a missing or damaged file is one line and 2.
+Trains nothing, changes nothing; run it after `dvc repro` or `dvc pull`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from pipeline.split import load_split
 from pipeline.stages.compare import RESULTS, read_labels, write_results
 from pipeline.stages.controls import gather_controls
 from pipeline.stages.evidence import ARTIFACTS, gather
+from pipeline.stages.plan import otherwise_trained
 from pipeline.stages.proof import (
     arms_remade,
     controls_remade,
@@ -105,10 +106,10 @@ def sets_drawn_again(stage: Stage, budgets: Sequence[int], rng: np.random.Genera
 
 
 def made_again(stage: Stage, budget: int) -> tuple[list[str], list[str]]:
-    """Breaks and notes of all other images and judgements of a budget."""
+    """Breaks and notes of a budget's trainings, and of all other images and judgements."""
     train, split = load(ARTIFACTS / "data/train.npz"), load_split(ARTIFACTS / f"splits/{budget}.npz")
     reals, arms = split.real(train), stage.config("arms", ArmsConfig)
-    breaks, notes = [*judged_again(budget, reals)], []
+    breaks, notes = [*otherwise_trained(stage, budget), *judged_again(budget, reals)], []
     breaks += labelled_again(budget, train, split, arms.pseudo_confidence)
     breaks += quality_held(budget, train, split)
     due = sets_due(budget, stage.value("study.seed"), reals, arms)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors.numpy import save_file
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import nn
 
 from pipeline.errors import InputError
@@ -26,7 +26,7 @@ def save_weights(path: Path, weights: Mapping[str, Any]) -> None:
 def load_weights(network: nn.Module, path: Path) -> None:
     """Load into `network`. Raises InputError naming the file if it is missing, damaged, or of another network."""
     with reading(path):
-        arrays = load_file(path)
+        arrays = load(path.read_bytes())  # not mapped: a file cut short in place would kill whoever had it mapped
     try:
         network.load_state_dict(arrays)
     except RuntimeError as error:

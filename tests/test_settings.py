@@ -75,6 +75,7 @@ def test_what_each_arm_took_is_written_down(studies: dict[str, Path]) -> None:
         planned = {arm: sum(phase["steps"] for phase in spec["phases"]) for arm, spec in made.items()}
         assert last == planned
         assert all(planned[arm] == {"real+classical": 5, "soft+classical": 4}.get(arm, 2) for arm in planned)
+        assert {arm: spec["settings"]["steps"] for arm, spec in made.items()} == planned
         if kind == "augmented":
             assert made["gan"]["phases"] == [{"steps": 2, "batch": {"gan": 8}}]
 

@@ -21,11 +21,13 @@ from pipeline.tune import default_changes, put_in, to_changes, to_trial
 from pipeline.tuning import (
     SHARED,
     TUNING,
+    can_be_alone,
     clearly_above,
     params_to_settings,
     read_tuning,
     setting_to_text,
     tuning_check,
+    variant_definitions,
 )
 
 STEPS = (3000, 1000, 6000)
@@ -117,6 +119,49 @@ def test_a_variant_is_known_by_what_defines_it(params: dict[str, Any]) -> None:
 
     assert arms({"name": "half", "of": "real+gan", "share": 0.5}) == ["real", "half"]
     assert arms({"name": "half", "of": "real+gan+classical", "share": 0.5}) == arms() == ["real"]
+
+
+def test_what_asks_a_teacher_is_known_by_the_teachers_settings_too(params: dict[str, Any]) -> None:
+    own = params["arms"] | {"own_settings": [{"arm": "real+classical", "steps": 70}, {"arm": "real", "steps": 9}]}
+    soft, hard = {"name": "soft", "of": "real+gan", "labels": "soft"}, {"name": "few", "of": "real+gan", "per_class": 5}
+    asking = params | {"variants": {"baseline": [], "generated": [soft, hard]}}
+    rest = "batch_size 32, learning_rate 0.03, weight_decay 0.01, dropout 0.3, label_smoothing 0.1"
+    assert variant_definitions(asking) == {
+        "soft": f"labels soft, of real+gan, teacher width 24, steps 3000, {rest}",
+        "few": "of real+gan, per_class 5",
+    }
+    teacher = f"width 24, steps 70, {rest}"
+    assert variant_definitions(asking | {"arms": own})["soft"] == f"labels soft, of real+gan, teacher {teacher}"
+    # Where it labels images for the GAN, every arm is another under another teacher.
+    unlabelled = params | {"split": params["split"] | {"unlabelled_per_class": 5}}
+    assert params_to_settings(params | {"arms": own})["teacher"] is None
+    assert params_to_settings(unlabelled | {"arms": own})["teacher"] == teacher
+    rows = table({"real": [[92.0, 90.0, 91.0]]}, unlabelled)
+    rows["teacher"] = params_to_settings(unlabelled)["teacher"]  # whatever setting the arms have
+    assert tuning_check(rows, unlabelled, 50).covers
+    assert [key for key, _, _ in tuning_check(rows, unlabelled | {"arms": own}, 50).differing] == ["teacher"]
+    assert tuning_check(rows, unlabelled | {"arms": own}, 50, own={}).differing  # own settings do not hide it
+
+
+def test_distortions_are_settings_that_no_arm_has_alone(params: dict[str, Any]) -> None:
+    rows = table({"real": [[92, 90, 93]], "real+classical": [[95, 94, 96]]}, params)
+    soft = rows.assign(**{"arms.classical.blur": 0.07})
+    soft.loc[soft["arm"] == "real+classical", "accuracy"] += 2  # batches of real are not distorted
+    check = tuning_check(pd.concat([rows, soft]), params, 50)
+    assert [*map(setting_to_text, check.settings)] == [
+        *(SHARED, "steps 1000", "steps 6000"),
+        *("blur 0.07", "steps 1000, blur 0.07", "steps 6000, blur 0.07"),
+    ]
+    assert [*map(can_be_alone, check.settings)] == [True, True, True, False, False, False]
+    real, distorted = check.arms
+    assert real.best == real.best_alone == 2  # of two that do as well the one that changes less
+    assert (distorted.best, distorted.best_alone, distorted.gain[0]) == (5, 2, 3)
+    # The other way round: what blurs is held against what does not.
+    classical = params["arms"]["classical"] | {"blur": 0.07}
+    blurs = params | {"arms": params["arms"] | {"classical": classical}}
+    check = tuning_check(pd.concat([rows, soft]), blurs, 50)
+    assert "blur 0" in map(setting_to_text, check.settings) and check.arms[1].best == check.arms[1].best_alone
+    assert not can_be_alone((("classifier.width", 8),)) and can_be_alone((("classifier.dropout", 0.1),))
 
 
 def test_a_setting_that_lacks_an_arm_of_the_study_is_left_out(params: dict[str, Any]) -> None:
@@ -214,13 +259,20 @@ def test_a_damaged_table_is_one_line(text: str, tmp_path: Path) -> None:
 
 def test_changes_are_read_from_the_command(params: dict[str, Any]) -> None:
     assert to_changes("steps=500,label_smoothing=0.3") == {"steps": 500, "label_smoothing": 0.3}
-    assert default_changes({"steps": 3000, "learning_rate": 0.03}) == [
+    classical = {"rotate": 12.0, "scale": 0.12, "shear": 0.15, "translate": 0.06, "elastic": 0.03, "blur": 0.0}
+    tried = default_changes(params | {"arms": params["arms"] | {"classical": classical}})
+    assert tried == [
         {"steps": 500},
         {"steps": 1000},
         {"steps": 6000},
         {"learning_rate": 0.015},
         {"learning_rate": 0.06},
+        {"rotate": 8.0, "scale": 0.08, "shear": 0.1, "translate": 0.04, "elastic": 0.02},
+        {"rotate": 16.0, "scale": 0.16, "shear": 0.2, "translate": 0.08, "elastic": 0.04},
+        {"blur": 0.036},  # a pixel of 28
     ]
+    soft = default_changes(params | {"arms": params["arms"] | {"classical": classical | {"blur": 0.07}}})
+    assert soft == [*tried[:-1], {"blur": 0.0}]
     for text in ("steps", "=3", "steps=3,,"):
         with pytest.raises(InputError, match=r"--set .*: expected KEY=VALUE"):
             to_changes(text)
@@ -228,7 +280,17 @@ def test_changes_are_read_from_the_command(params: dict[str, Any]) -> None:
     assert (trial["classifier"]["steps"], trial["data"]["part"]) == (7, "validation")
     assert (trial["study"]["budgets"], trial["compare"]["primary"]["budget"]) == ([20], 20)
     assert params["classifier"]["steps"] == 3000 and params["data"]["part"] == "all"  # not changed beneath the caller
-    for changes, said in (({"stepz": 7}, "classifier.stepz"), ({"steps": "many"}, "classifier.steps")):
+    own = params["arms"] | {"own_settings": [{"arm": "gan", "steps": 9}]}
+    trial = to_trial(params | {"arms": own}, 20, 2, {"blur": 0.1, "dropout": 0.5})
+    assert (trial["arms"]["classical"]["blur"], trial["classifier"]["dropout"]) == (0.1, 0.5)
+    assert trial["arms"]["own_settings"] == [] and params["arms"]["classical"]["blur"] != 0.1
+    before_arms = to_trial(params | {"arms": own}, 20, 2)  # the study's own, for teacher, GAN and judges
+    assert before_arms["arms"] == own and before_arms["classifier"] == params["classifier"]
+    for changes, said in (
+        ({"stepz": 7}, "classifier.stepz"),
+        ({"steps": "many"}, "classifier.steps"),
+        ({"blur": -1}, "arms.classical.blur"),
+    ):
         with pytest.raises(InputError, match=said):
             to_trial(params, 20, 2, changes)
 
@@ -282,10 +344,16 @@ def test_the_command_on_a_small_study(root: Path, tmp_path: Path) -> None:
     own = read_params(folder / PARAMS)["arms"]["own_settings"]
     assert better and {one["arm"] for one in own} == better and adopted.stdout.count("tune: ") == len(better) + 2
     assert "tune: chosen among shared; steps 5, learning_rate 0.5\n" in adopted.stdout
-    assert set(found["variant"].dropna()) == {"keep agreeing, of real+gan"}
+    teacher = "width 4, steps {}, batch_size 12, learning_rate {}, weight_decay 0.01, dropout 0.3, label_smoothing 0.1"
+    asking = ["keep agreeing, of real+gan, teacher " + teacher.format(*own) for own in (("2", "0.03"), ("5", "0.5"))]
+    assert set(found["variant"].dropna()) == {asking[0]}
     assert all(one == {"arm": one["arm"], "steps": 5, "learning_rate": 0.5} for one in own)
     again = call(root, folder, "--replicates", "2", "--set", "steps=5,learning_rate=0.5")
-    assert again.returncode == 0 and (folder / TUNING).read_bytes() == first
+    assert again.returncode == 0
+    changed = "real+classical" in better  # and with it the teacher, so that the arm that asks it is another
+    assert set(pd.read_csv(folder / TUNING)["variant"].dropna()) == set(asking[: 1 + changed])
+    if not changed:
+        assert (folder / TUNING).read_bytes() == first
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,13 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
-from small_study import BUDGET, REPLICATES, Study, copied_study, finished_study, verified
+from small_study import BUDGET, CLASSIFIERS, REPLICATES, Study, copied_study, finished_study, verified
 from toy_images import bright_corners
 
 from pipeline import verify
@@ -70,6 +71,64 @@ def oracle_says(images: LabelledImages) -> NDArray[np.float32]:
 
 def test_a_sound_study_with_all_there_is_to_make_again(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
     assert verified(capsys) == (0, [SOUND])
+
+
+# What the params file asks for
+
+
+def changed_params(study: Study, **changes: dict[str, Any]) -> None:
+    """params.yaml as somebody leaves it who changes it after training and does not run `dvc repro`."""
+    for section, values in changes.items():
+        study.params[section] |= values
+    Path("params.yaml").write_text(json.dumps(study.params))
+
+
+def test_arms_trained_with_other_settings_than_the_params_file_has(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed_params(study, arms={"own_settings": [{"arm": "gan", "steps": 7, "dropout": 0.1}]})
+    found(
+        capsys,
+        f"budget {BUDGET}, arm gan: trained with settings.steps 2, where params.yaml has 7; run `dvc repro`",
+    )
+    shares = study.params["arms"]["synthetic_share"] | {"interpolated": 0.25}
+    changed_params(study, arms={"own_settings": [], "synthetic_share": shares})
+    found(
+        capsys,
+        f"budget {BUDGET}, arm real+interpolated: trained with synthetic_share 0.5, where params.yaml has 0.25; run",
+    )
+    study.run(*CLASSIFIERS)  # the remedy
+    study.run(compare.compare)
+    assert verified(capsys) == (0, [SOUND])
+
+
+def test_arms_under_another_distortion_than_the_params_file_has(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed_params(study, arms={"classical": study.params["arms"]["classical"] | {"blur": 0.05}})
+    status, lines = verified(capsys)
+    assert status == 1
+    said = [line.split(": ", 1) for line in lines if "distortion" in line]
+    assert {place.removeprefix(f"budget {BUDGET}, arm ") for place, _ in said} == {
+        *("real+classical", "real+gan+classical", "convincing"),  # whose batches are distorted
+        *("real+copies", "fewer"),  # whose copies are
+    }
+    assert {text for _, text in said} == {
+        "trained with distortion.blur 0.0, where params.yaml has 0.05; run `dvc repro`"
+    }
+
+
+def test_arms_and_gans_that_the_params_file_does_not_ask_for(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    variants = study.params["variants"]["baseline"]
+    changed_params(
+        study, variants={"baseline": [variants[1], {"name": "new", "of": "real", "classical": True}]}, gan={"steps": 3}
+    )
+    found(
+        capsys,
+        f"budget {BUDGET}: its GANs had steps 2, where params.yaml has 3; run `dvc repro`",
+        f"budget {BUDGET}, arm fewer: it was trained, and params.yaml does not ask for it; run `dvc repro`",
+        f"budget {BUDGET}, arm new: params.yaml asks for it, and it was not trained; run `dvc repro`",
+    )
 
 
 # Result files

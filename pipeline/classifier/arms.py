@@ -220,6 +220,21 @@ class ArmsConfig:
         """Those with which `arm` is trained: `shared`, or its own over them."""
         return next((own.over(shared) for own in self.own_settings if own.arm == arm), shared)
 
+    def mixed_share(self, arm: Arm) -> float:
+        """Part of a mixed batch of `arm` that is synthetic: its own, or that of its kind of images."""
+        return arm.share or self.synthetic_share.of(arm.synthetic)
+
+    def record(self, arm: Arm, shared: ClassifierConfig) -> dict[str, Any]:
+        """All that makes a training of `arm` but its images, as arms.json has it: `asdict(arm)`; synthetic_share, None
+        where batches are not mixed; settings, of its classifier; distortion, of its batches or its fixed copies.
+        """
+        distorted, mixed = arm.classical or arm.synthetic == "copies", arm.real and arm.synthetic is not None
+        return dataclasses.asdict(arm) | {
+            "synthetic_share": self.mixed_share(arm) if mixed else None,
+            "settings": dataclasses.asdict(self.settings(arm.name, shared)),
+            "distortion": dataclasses.asdict(self.classical) if distorted else None,
+        }
+
 
 def rare_classes(real: LabelledImages) -> NDArray[np.intp]:
     """The classes that have fewer images than another, which `fill` fills up."""

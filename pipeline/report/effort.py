@@ -103,7 +103,7 @@ def fairness(study: Study, budget: Budget, efforts: Sequence[Effort]) -> Literal
         return "equal"
     planned = {arm: sum(phase["steps"] for phase in made["phases"]) for arm, made in budget.arms.items()}
     check = study.tuning_check(budget.size)
-    best = {arm.arm for arm in check.arms if check.covers and arm.own == arm.best}
+    best = {arm.arm for arm in check.arms if check.covers and arm.own == arm.best_alone}
     if all(effort.same and effort.steps == planned[effort.arm] and effort.arm in best for effort in efforts):
         return "tuned"
     return "unequal"

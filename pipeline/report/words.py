@@ -81,16 +81,15 @@ def untuned(study: Study, budget: Budget) -> list[str]:
             "nobody checked whether the classifier's settings suit this regime, and a baseline that is trained too "
             "briefly or too long may lose what another arm then seems to gain: `python -m pipeline.tune`."
         ]
-    better = [
-        f"{arm.arm} by {plus_minus(arm.crossed)} ({setting_to_text(check.settings[arm.best])})"
-        for arm in check.arms
-        if clearly_above(arm.crossed, check.replicates, margin)
-    ]
-    if not better:
+    found = [arm for arm in check.arms if clearly_above(arm.crossed, check.replicates, margin)]
+    if not found:
         return []
+    better = [f"{arm.arm} by {plus_minus(arm.crossed)} ({setting_to_text(check.settings[arm.best])})" for arm in found]
+    shared = [arm for arm in found if arm.best != arm.best_alone]
     return [
-        f"other settings of the classifier do better on the development part, {listed(better)} points: what gains on "
-        "such an arm may owe it to that. `python -m pipeline.tune --adopt` gives each arm its best. See Equal effort."
+        f"other settings do better on the development part, {listed(better)} points: what gains on such an arm may owe "
+        "it to that. `python -m pipeline.tune --adopt` gives each arm the best that it can have alone"
+        f"{'; distortions and width are for all arms, and set in params.yaml' if shared else ''}. See Equal effort."
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +81,7 @@ def train_arms(
         saw = {arm.name: [r["saw"] for (a, _), r in zip(keys, results, strict=True) if a is arm] for arm in arms}
         write_json(folder / "inputs.json", saw)
         specs = {
-            arm.name: asdict(arm) | {"phases": phases_by_origin(arm, material, settings[arm])}
+            arm.name: config.record(arm, classifier) | {"phases": phases_by_origin(arm, material, settings[arm])}
             for arm, material in zip(arms, materials[:: len(reals[0])], strict=True)
         }
         write_json(folder / "arms.json", specs)
@@ -123,7 +122,7 @@ def arm_to_material(arm: Arm, real: LabelledImages, synthetic: Synthetic, config
         real=real if arm.real else None,
         synthetic=images,
         distortion=config.classical if arm.classical else None,
-        synthetic_share=arm.share or config.synthetic_share.of(arm.synthetic),
+        synthetic_share=config.mixed_share(arm),
         weight=arm.weight,
         targets=targets,
         order=arm.order,

@@ -115,8 +115,15 @@ def test_settings_that_do_not_suit_are_warned_of(study: tuple[Path, dict[str, An
 
     assert warned(margin - 0.01) == []
     (line,) = warned(margin + 0.1)
-    assert line.startswith("At 5 images a class, other settings of the classifier do better on the development part")
-    assert f"real by +{margin + 0.1:.2f} ± 0.00 (steps 800) points" in line
+    assert line.startswith("At 5 images a class, other settings do better on the development part")
+    assert f"real by +{margin + 0.1:.2f} ± 0.00 (steps 800) points" in line and "distortions" not in line
+    # Under more blur than the study has, which no arm can have alone.
+    rows = trial_rows(study[1], {"real": (90, 90), "real+classical": (94, 94)})
+    soft = rows.assign(**{"arms.classical.blur": 0.5})
+    soft.loc[soft["arm"] == "real+classical", "accuracy"] += 1
+    (line,) = warnings(replace(loaded, tuning=pd.concat([rows, soft])))
+    assert "real+classical by +1.00 ± 0.00 (blur 0.5) points" in line
+    assert "the best that it can have alone; distortions and width are for all arms, and set in params.yaml." in line
     # A gain whose interval holds 0 is no finding: 0 or 3 by turns has mean 1.5 and error 0.87.
     rows = trial_rows(study[1], {"real": (90, 90), "real+gan": (94, 94)}, spread=0)
     longer = (rows["arm"] == "real") & (rows["classifier.steps"] == 800)
