@@ -6,7 +6,7 @@
     python -m benchmarks.development gan --set-recipe default generator_rate=0.001 distort_reals.rotate=24
     python -m benchmarks.development gan --pool --budget 5021 --replicates 1 --per-class 5000 --arms gan
     python -m benchmarks.development classifier --set steps=1600 steps=3200 learning_rate=0.004
-    python -m benchmarks.development classifier --arms real+classical --set-classical default blur=0.036
+    python -m benchmarks.development classifier --arms real+classical --set-classical blur=0 blur=0.036
 
 Subsets of `--budget` a class are drawn from the development part (400 a class); accuracy is measured on the rest of it.
 Prints one row a setting and arm, and appends the replicates to docs/development.csv. GANs and classifiers that an
@@ -202,8 +202,10 @@ def main() -> None:
             )
             gans += f", {params.generate.per_class} a class" if arguments.per_class else ""
             gans += ", learnt from the pool" if arguments.pool else ""
+            gans += f"; seed {arguments.seed}" if arguments.seed != parser.get_default("seed") else ""
             said = f"share {share:g}; classifier {describe(changed.classifier, changes)}"
-            said += "" if classical == "default" else f"; classical {classical}"
+            # The default has not always blurred: a row says what it had.
+            said += f"; classical {classical}" if classical != "default" else f"; classical blur={config.classical.blur}"
             setting = f"{gans}; {said}"
             table = accuracies(changed, arms, parts, synthetic, setting, arguments.seed)
             table = table.assign(budget=arguments.budget)

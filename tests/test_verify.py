@@ -105,7 +105,8 @@ def test_arms_trained_with_other_settings_than_the_params_file_has(
 def test_arms_under_another_distortion_than_the_params_file_has(
     study: Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    changed_params(study, arms={"classical": study.params["arms"]["classical"] | {"blur": 0.05}})
+    blur = study.params["arms"]["classical"]["blur"]
+    changed_params(study, arms={"classical": study.params["arms"]["classical"] | {"blur": 0.07}})
     status, lines = verified(capsys)
     assert status == 1
     said = [line.split(": ", 1) for line in lines if "distortion" in line]
@@ -114,7 +115,7 @@ def test_arms_under_another_distortion_than_the_params_file_has(
         *("real+copies", "fewer"),  # whose copies are
     }
     assert {text for _, text in said} == {
-        "trained with distortion.blur 0.0, where params.yaml has 0.05; run `dvc repro`"
+        f"trained with distortion.blur {blur}, where params.yaml has 0.07; run `dvc repro`"
     }
 
 
