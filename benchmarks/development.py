@@ -205,7 +205,7 @@ def main() -> None:
             gans += f"; seed {arguments.seed}" if arguments.seed != parser.get_default("seed") else ""
             said = f"share {share:g}; classifier {describe(changed.classifier, changes)}"
             # The default has not always blurred: a row says what it had.
-            said += f"; classical {classical}" if classical != "default" else f"; classical blur={config.classical.blur}"
+            said += f"; classical {f'blur={config.classical.blur}' if classical == 'default' else classical}"
             setting = f"{gans}; {said}"
             table = accuracies(changed, arms, parts, synthetic, setting, arguments.seed)
             table = table.assign(budget=arguments.budget)
