@@ -143,8 +143,8 @@ def trials(params: Mapping[str, Any], budget: int, replicates: int, grid: Sequen
             put_in(TUNING, pd.DataFrame(settings, index=accuracies.index).join(accuracies))
 
 
-def adopt(params: Mapping[str, Any], budget: int) -> list[dict[str, Any]]:
-    """Write to params.yaml, and return, what arms.own_settings is where each arm has its best measured setting.
+def adopt(params: Mapping[str, Any], budget: int) -> list[str]:
+    """Write to params.yaml what arms.own_settings is where each arm has its best measured setting; returns what to say.
 
     Width and distortions are for all arms: paired ones start from the same weights, and copies, batches and teacher
     have one augmentation. Raises InputError where the study's settings, or one of its arms, were not measured.
@@ -163,20 +163,23 @@ def adopt(params: Mapping[str, Any], budget: int) -> list[dict[str, Any]]:
     measured = {arm.arm: check.settings[arm.best_alone] for arm in check.arms}
     if unmeasured := [arm for arm in arms if arm not in measured]:
         raise InputError(f"{TUNING} lacks arm {unmeasured[0]}; measure it as well: python -m pipeline.tune")
-    print(f"tune: chosen among {'; '.join(map(setting_to_text, filter(can_be_alone, check.settings)))}")
-    for arm in check.arms:
-        if arm.best != arm.best_alone:
-            better = setting_to_text(check.settings[arm.best])
-            print(
-                f"tune: {arm.arm} does better still with {better}, which no arm can have alone; set it for all to try"
-            )
     own = [
         {"arm": arm} | {key.removeprefix(CLASSIFIER): _number(value) for key, value in measured[arm]}
         for arm in arms
         if measured[arm]
     ]
     merge({"arms": {"own_settings": own}}, str(TUNING))
-    return own
+    return [
+        f"chosen among {'; '.join(map(setting_to_text, filter(can_be_alone, check.settings)))}",
+        *(
+            f"{arm.arm} does better still with {setting_to_text(check.settings[arm.best])}, which no arm can have "
+            "alone; set it for all and measure again"
+            for arm in check.arms
+            if arm.best != arm.best_alone
+        ),
+        *(f"{arm}: {setting_to_text(measured[arm])}" for arm in arms if measured[arm]),
+        "all other arms share section classifier; `git diff params.yaml` shows what changed",
+    ]
 
 
 def _number(value: float) -> int | float:
@@ -269,9 +272,7 @@ def main() -> None:
         if arguments.adopt:
             if arguments.set or len(budgets) > 1:
                 raise InputError("--adopt: takes what was measured at one budget; leave --set and other budgets out")
-            for own in adopt(params, budgets[0]):
-                print(f"tune: {own.pop('arm')}: {', '.join(f'{key} {value:g}' for key, value in own.items())}")
-            print("tune: all other arms share section classifier; `git diff params.yaml` shows what changed")
+            print("\n".join(f"tune: {line}" for line in adopt(params, budgets[0])))
             return
         grid = [
             {},

@@ -321,11 +321,11 @@ def call(root: Path, folder: Path, *arguments: str) -> subprocess.CompletedProce
 def test_the_command_on_a_small_study(root: Path, tmp_path: Path) -> None:
     folder = folder_of_small_study(root, tmp_path)
     before = (folder / PARAMS).read_bytes()
-    done = call(root, folder, "--replicates", "2", "--set", "steps=5,learning_rate=0.5")
+    done = call(root, folder, "--replicates", "2", "--set", "steps=5,learning_rate=0.5", "blur=0.3")
     assert done.returncode == 0, done.stderr
     found = pd.read_csv(folder / TUNING)
     arms = set(found["arm"])
-    assert {"real", "real+gan", "agreeing", "gan"} <= arms and len(found) == len(arms) * 2 * 2
+    assert {"real", "real+gan", "agreeing", "gan"} <= arms and len(found) == len(arms) * 2 * 3
     assert set(found["split.label_noise"]) == {0.5} and set(found["data.shift"]) == {"blurred"}
     assert sorted(set(found["classifier.steps"])) == [2, 5] and set(found["classifier.learning_rate"]) > {0.5}
     # Tested on the development part, 10 images a class: every accuracy is a whole number of them.
@@ -340,10 +340,19 @@ def test_the_command_on_a_small_study(root: Path, tmp_path: Path) -> None:
     first = (folder / TUNING).read_bytes()
     adopted = call(root, folder, "--adopt")
     assert adopted.returncode == 0, adopted.stderr
-    means = found.groupby(["arm", "classifier.steps"])["accuracy"].mean().unstack()
+    soft = found["arms.classical.blur"] == 0.3
+    tables = [rows.set_index(["arm", "replicate"])["accuracy"] for rows in (found[soft], found[~soft])]
+    shared = tables[1][(found[~soft]["classifier.steps"] == 2).to_numpy()]
+    changed_by_blur = {str(arm) for arm, _ in shared.index[(tables[0] != shared).to_numpy()]}
+    assert changed_by_blur <= {"real+classical", "real+gan+classical", "real+copies"}  # what is distorted
+    means = found[~soft].groupby(["arm", "classifier.steps"])["accuracy"].mean().unstack()
     better = {str(arm) for arm in means.index[means[5] > means[2]]}
     own = read_params(folder / PARAMS)["arms"]["own_settings"]
-    assert better and {one["arm"] for one in own} == better and adopted.stdout.count("tune: ") == len(better) + 2
+    assert better and {one["arm"] for one in own} == better
+    best = tables[0].groupby("arm").mean() > means.max(axis=1)
+    softer = {str(arm) for arm in best.index[best]}
+    assert adopted.stdout.count(" does better still with blur 0.3, which no arm can have alone; set") == len(softer)
+    assert adopted.stdout.count("tune: ") == len(better) + len(softer) + 2
     assert "tune: chosen among shared; steps 5, learning_rate 0.5\n" in adopted.stdout
     teacher = "width 4, steps {}, batch_size 12, learning_rate {}, weight_decay 0.01, dropout 0.3, label_smoothing 0.1"
     asking = ["keep agreeing, of real+gan, teacher " + teacher.format(*own) for own in (("2", "0.03"), ("5", "0.5"))]
