@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import os
 import subprocess
 import sys
@@ -60,9 +61,8 @@ SEED = 20260202  # of the trial's subsets, weights and noise, whatever the study
 REPLICATES = 4
 FIRST = ("split", "train_teacher", "train_gan", "generate", "judge")  # what all settings of a trial share
 CLASSIFIERS = ("train_baseline", "train_augmented")
-
-
 DISTANCES = ("rotate", "scale", "shear", "translate", "elastic")  # of a distortion; blur is tried by itself
+MOST = {"rotate": 180.0, "scale": 0.9}  # that can be tried
 BLUR = 1 / 28  # largest standard deviation, share of the side
 
 
@@ -72,10 +72,15 @@ def default_changes(params: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     steps, rate = params["classifier"]["steps"], params["classifier"]["learning_rate"]
     distortion = asdict(from_mapping(Distortion, params["arms"]["classical"], "arms.classical"))
+    distances = {key: distortion[key] for key in DISTANCES if distortion[key]}
+    factors = (2 / 3, 4 / 3) if distances else ()
     return [
         *({"steps": max(1, round(steps * factor))} for factor in (1 / 6, 1 / 3, 2)),
         *({"learning_rate": rate * factor} for factor in (0.5, 2)),
-        *({key: round(distortion[key] * factor, 4) for key in DISTANCES} for factor in (2 / 3, 4 / 3)),
+        *(
+            {key: min(round(value * factor, 4), MOST.get(key, math.inf)) for key, value in distances.items()}
+            for factor in factors
+        ),
         {"blur": 0.0 if distortion["blur"] else round(BLUR, 3)},
     ]
 

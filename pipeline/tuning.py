@@ -218,8 +218,8 @@ def variant_definitions(params: Mapping[str, Any]) -> dict[str, str]:
 
 
 def teacher_to_text(params: Mapping[str, Any]) -> str:
-    """With what settings the study's teacher is trained, those of arm real+classical: `width 24, steps 3000, ...`."""
-    settings = {**params["classifier"], **own_settings(params).get("real+classical", {})}
+    """How the study's teacher is trained, as arm real+classical is: `width 24, steps 3000, ..., rotate 12, ...`."""
+    settings = {**params["classifier"], **own_settings(params).get("real+classical", {}), **params["arms"]["classical"]}
     return ", ".join(f"{key} {value:g}" for key, value in settings.items())
 
 

@@ -96,7 +96,7 @@ def _phases(made: Sequence[Mapping[str, Any]], steps: int) -> list[Phase]:
 
 def fairness(study: Study, budget: Budget, efforts: Sequence[Effort]) -> Literal["equal", "tuned", "unequal"]:
     """equal: all replicates of all arms saw as many images, under the same settings. tuned: of each arm they took the
-    steps that they were to take, under the best of the settings that were tried for all arms. unequal: neither.
+    steps that they were to take, under the best of those tried that an arm can have alone. unequal: neither.
     """
     own = own_settings(study.params).keys() & {effort.arm for effort in efforts}
     if all(effort.same for effort in efforts) and len({effort.seen for effort in efforts}) == 1 and not own:
