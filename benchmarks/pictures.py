@@ -1,7 +1,7 @@
 """The README's pictures: verdict and digits of the study's page, the page of `make ui`, a run in Prefect's page.
 
     make run && python -m benchmarks.pictures
-    python -m benchmarks.pictures run      # one of: study, app, run; the last needs no `make run`
+    python -m benchmarks.pictures run      # one of: study, app, run, which needs no `make run`; or budgets, of several
 
 Needs what `make test` needs, and Debian's Chromium.
 """
@@ -57,6 +57,17 @@ def draw_study(page: Any) -> None:
     top, end = (page.locator(name).bounding_box()["y"] for name in ("#images", "#copies"))
     clip = {"x": 0, "y": top - 20, "width": WIDTH, "height": end - top - 20}
     page.screenshot(path=IMAGES / "digits.png", clip=clip, full_page=True)
+
+
+def draw_budgets(page: Any) -> None:
+    """budgets.png: the two charts over the budgets, of a study that has several."""
+    page.goto(PAGE.resolve().as_uri())
+    charts = [figure.bounding_box() for figure in page.locator("figure").all()[:2]]
+    if "Delta against budget" not in page.locator("figure").first.inner_text():
+        sys.exit(f"{PAGE}: of one budget; `dvc exp run -S 'study.budgets=[10,20,50,100]'` makes one of four")
+    height = max(chart["height"] for chart in charts) + 20
+    clip = {"x": 0, "y": charts[0]["y"] - 10, "width": WIDTH, "height": height}
+    page.screenshot(path=IMAGES / "budgets.png", clip=clip, full_page=True)
 
 
 def draw_app(page: Any) -> None:
@@ -118,13 +129,17 @@ PICTURES: dict[str, tuple[Any, int, int]] = {
     "study": (draw_study, WIDTH, 1040),
     "app": (draw_app, 1280, 1130),
     "run": (draw_run, 1180, 940),
+    "budgets": (draw_budgets, WIDTH, 900),
 }
+ALL = ("study", "app", "run")  # of the study at hand, whatever its budgets are
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pictures", description=__doc__)
-    parser.add_argument("what", nargs="*", metavar="PICTURE", help=f"of {', '.join(PICTURES)}; all if none is named")
-    asked = parser.parse_args().what or list(PICTURES)
+    parser.add_argument(
+        "what", nargs="*", metavar="PICTURE", help=f"of {', '.join(PICTURES)}; {', '.join(ALL)} if none is named"
+    )
+    asked = parser.parse_args().what or list(ALL)
     if unknown := set(asked) - set(PICTURES):
         sys.exit(f"{', '.join(sorted(unknown))}: no such picture; there are {', '.join(PICTURES)}")
     if not PAGE.exists() and asked != ["run"]:
