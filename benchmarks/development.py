@@ -205,7 +205,8 @@ def main() -> None:
             gans += f"; seed {arguments.seed}" if arguments.seed != parser.get_default("seed") else ""
             said = f"share {share:g}; classifier {describe(changed.classifier, changes)}"
             # The default has not always blurred: a row says what it had.
-            said += f"; classical {f'blur={config.classical.blur}' if classical == 'default' else classical}"
+            moved = [part for part in classical.split(",") if part != "default" and not part.startswith("blur=")]
+            said += f"; classical {','.join([*moved, f'blur={changed.arms.classical.blur:g}'])}"
             setting = f"{gans}; {said}"
             table = accuracies(changed, arms, parts, synthetic, setting, arguments.seed)
             table = table.assign(budget=arguments.budget)

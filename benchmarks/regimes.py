@@ -1,6 +1,6 @@
 """The tables of docs/regimes.md, from the results that its studies left in docs/regimes/.
 
-    make study NAME=imbalance && make run && mkdir -p docs/regimes/imbalance
+    make study NAME=sharp && make study NAME=imbalance && make run && mkdir -p docs/regimes/imbalance
     cp results/*.csv results/metrics.json params.yaml docs/regimes/imbalance
     python -m benchmarks.regimes
 

@@ -1,6 +1,7 @@
 """The tables of docs/tuning.md, from docs/tuning.csv: the classifier's settings against others, in each regime.
 
-    make study NAME=noisy_labels && python -m pipeline.tune --set steps=500 steps=1000 label_smoothing=0.3
+    make study NAME=sharp && make study NAME=noisy_labels
+    python -m pipeline.tune --set steps=500 steps=1000 label_smoothing=0.3
     git checkout params.yaml
     python -m benchmarks.tuned
 
