@@ -144,7 +144,8 @@ def trials(params: Mapping[str, Any], budget: int, replicates: int, grid: Sequen
             setting |= {DISTORTION + key: value for key, value in trial["arms"]["classical"].items()}
             settings = {"budget": budget, "seed": SEED, **params_to_settings(params), **setting}
             accuracies = read_accuracies(folder / "artifacts", budget)
-            accuracies.insert(1, "variant", accuracies["arm"].map(variant_definitions(params)).fillna(""))
+            definitions = variant_definitions(params)
+            accuracies.insert(1, "variant", [definitions.get(arm, "") for arm in accuracies["arm"]])
             put_in(TUNING, pd.DataFrame(settings, index=accuracies.index).join(accuracies))
 
 
