@@ -25,7 +25,7 @@ from pipeline.stages.stage import PARAMS, read_params
 from pipeline.tuning import TuningCheck, read_tuning, tuning_check
 
 PAGE, STUDIES = Path("docs/tuning.md"), Path("conf")
-# Block of the page -> studies of conf/, one over the other; budget. All but the first are of before the default blurred.
+# Block of the page -> studies of conf/, one over the other; budget. All but the first are from before it blurred.
 REGIMES: dict[str, tuple[list[str], int]] = {
     "default": ([], 50),
     "default 10": (["sharp"], 10),
