@@ -82,7 +82,7 @@ def generated(
     ]
     sets: list[list[LabelledImages]] = [[] for _ in parts]
     per_class = -(-params.generate.per_class // members)
-    results = run_replicates(train_gan, jobs, params.compute, recipe, steps * len(jobs))
+    results = run_replicates(train_gan, jobs, params.compute, recipe, [steps] * len(jobs))
     for key, result in zip(keys, results, strict=True):
         generator = new_generator(parts[0].subset.shape, len(classes), design.networks)
         arrays_to_network(generator, result["weights"])
@@ -120,7 +120,7 @@ def accuracies(
         }
         for arm, number in keys
     ]
-    results = run_replicates(train_classifier, jobs, params.compute, setting, params.classifier.steps * len(jobs))
+    results = run_replicates(train_classifier, jobs, params.compute, setting, [params.classifier.steps] * len(jobs))
     rows = [
         {
             "setting": setting,

@@ -61,7 +61,7 @@ def main() -> None:
         }
         for (_, mixed_in, share, alpha), number in keys
     ]
-    results = run_replicates(train_mixed, jobs, params.compute, "feature mixing", params.classifier.steps * len(jobs))
+    results = run_replicates(train_mixed, jobs, params.compute, "feature mixing", [params.classifier.steps] * len(jobs))
     rows = [
         {
             "budget": arguments.budget,

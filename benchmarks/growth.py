@@ -103,7 +103,7 @@ def run_timed(jobs: Sequence[Mapping[str, Any]], workers: int, steps: int) -> tu
     config = ComputeConfig(device="cpu", workers=workers)
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):  # finished replicates are kept where it runs
         began = time.perf_counter()
-        results = run_replicates(train_replicate, jobs, config, f"{len(jobs)} in {workers}", steps * len(jobs))
+        results = run_replicates(train_replicate, jobs, config, f"{len(jobs)} in {workers}", [steps] * len(jobs))
         return time.perf_counter() - began, results
 
 

@@ -66,7 +66,7 @@ def twin_study(
         }
         for arm, number in keys
     ]
-    results = run_replicates(train_replicate, jobs, compute, "twins", config.steps * len(jobs))
+    results = run_replicates(train_replicate, jobs, compute, "twins", [config.steps] * len(jobs))
     tables = {
         arm: np.stack([r["predictions"] for (a, _), r in zip(keys, results, strict=True) if a == arm]).astype(int)
         for arm in ARMS

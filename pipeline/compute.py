@@ -127,7 +127,7 @@ def run_replicates(
     jobs: Sequence[Mapping[str, Any]],
     config: ComputeConfig,
     label: str,
-    steps: int,
+    steps: Sequence[int],
     many: Many | None = None,
     keep: bool = True,
 ) -> list[Result]:
@@ -135,7 +135,7 @@ def run_replicates(
 
     function: at the top level of a module; takes `report`, to be called with a record of each stretch of its training,
     and returns named arrays, to which "seconds" is added (of a group its share), and "saw": the digests of the images
-    that it was handed. steps: of all jobs together, for the progress shown under `label`. A finished job is kept on
+    that it was handed. steps: of each job, for the progress shown under `label`. A finished job is kept on
     disk under a hash of its arguments, of the loaded code of this package, and of device and torch version, and is not
     computed again, wherever it was computed. many: how jobs are trained at once, captured or in bf16, where `config`
     asks for that; their results are kept apart. keep: false for a function that writes files, which a kept result would
@@ -156,7 +156,7 @@ def run_replicates(
         with suppress(_Unfinished):
             results[number] = kept(*key, _unfinished)
     missing = [{n: dict(jobs[n]) for n in group if n not in results} for group in groups]
-    with Progress(label, steps) as progress:
+    with Progress(label, sum(steps), before=sum(steps[number] for number in results)) as progress:
         for number, result in _compute_all(function, many, [*filter(None, missing)], config, progress):
             results[number] = kept(*keys[number], lambda result=result: result) if keep else result
     memory.reduce_size(bytes_limit=CACHE_BYTES)

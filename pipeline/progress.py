@@ -23,15 +23,18 @@ LOOPBACK = "127.0.0.1"
 class Progress:
     """Shows the steps of several replicates as one count, with the latest losses and the time left.
 
-    label: what runs. total: steps of all replicates together. Use as a context manager.
+    label: what runs. total: steps of all replicates together. before: those of them that an earlier run has done, which
+    say nothing of how fast this one is. Use as a context manager.
     """
 
-    def __init__(self, label: str, total: int) -> None:
-        self.label, self.total = label, total
+    def __init__(self, label: str, total: int, before: int = 0) -> None:
+        self.label, self.total, self.before = label, total, before
         self.done: dict[int, int] = {}
         self.began = self.said = time.monotonic()
         self.lock = threading.Lock()
-        self.bar = tqdm(total=total, desc=label, unit="step", dynamic_ncols=True) if sys.stderr.isatty() else None
+        self.bar = None
+        if sys.stderr.isatty():
+            self.bar = tqdm(total=total, initial=before, desc=label, unit="step", dynamic_ncols=True)
 
     def __enter__(self) -> Progress:
         return self
@@ -48,13 +51,14 @@ class Progress:
     def _update(self, replicate: int, record: Mapping[str, float]) -> None:
         self.done[replicate] = int(record["step"])
         losses = {name.removesuffix("_loss"): round(value, 3) for name, value in record.items() if "loss" in name}
-        steps, now = sum(self.done.values()), time.monotonic()
+        here, now = sum(self.done.values()), time.monotonic()
+        steps = self.before + here
         if self.bar is not None:
             self.bar.set_postfix(losses, refresh=False)
             self.bar.update(steps - self.bar.n)
         elif now - self.said >= PLAIN_EVERY or steps >= self.total:
             self.said = now
-            left = (now - self.began) * (self.total - steps) / max(1, steps)
+            left = (now - self.began) * (self.total - steps) / max(1, here)
             shown = "".join(f" {name} {value:.3f}" for name, value in losses.items())
             print(f"{self.label}: step {steps} of {self.total},{shown and shown + ','} {left:.0f} s left", flush=True)
 

@@ -47,6 +47,7 @@ from pipeline.transforms import Distortion
 from pipeline.tuning import (
     CLASSIFIER,
     DISTORTION,
+    MACHINE,
     TUNING,
     can_be_alone,
     params_to_settings,
@@ -142,7 +143,8 @@ def trials(params: Mapping[str, Any], budget: int, replicates: int, grid: Sequen
             run_stages(folder, CLASSIFIERS, budget)
             setting = {CLASSIFIER + key: value for key, value in trial["classifier"].items()}
             setting |= {DISTORTION + key: value for key, value in trial["arms"]["classical"].items()}
-            settings = {"budget": budget, "seed": SEED, **params_to_settings(params), **setting}
+            machine = read_machine(folder / "artifacts" / "runs" / f"{CLASSIFIERS[0]}@{budget}.json")
+            settings = {"budget": budget, "seed": SEED, **params_to_settings(params), **setting, MACHINE: machine}
             accuracies = read_accuracies(folder / "artifacts", budget)
             definitions = variant_definitions(params)
             accuracies.insert(1, "variant", [definitions.get(arm, "") for arm in accuracies["arm"]])
@@ -223,6 +225,12 @@ def read_accuracies(artifacts: Path, budget: int) -> pd.DataFrame:
                 {"arm": arm, "replicate": number, "accuracy": float(value)} for number, value in enumerate(correct)
             ]
     return pd.DataFrame(rows)
+
+
+def read_machine(record: Path) -> str:
+    """What trained: the GPU, or the processor, by the record that a stage left."""
+    made = read_json(record)
+    return str(made["machine"]["processor"] if made["device"] == "CPU" else made["device"])
 
 
 def put_in(path: Path, table: pd.DataFrame) -> None:

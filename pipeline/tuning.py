@@ -6,6 +6,7 @@ and of arms.classical, the distortions of classical augmentation.
 Column `variant` has what defines an arm that is a variant, whose name alone would not tell it from another's. Where a
 teacher labels or judges images, it had the study's settings in every trial; what these were belongs to the definition
 of a variant that asks it, and in a study with unlabelled images, whose GANs learn from its labels, to the params.
+Column `machine` has the processor or GPU, as each rounds otherwise: settings are compared on one machine alone.
 """
 
 from __future__ import annotations
@@ -52,11 +53,13 @@ TEXTS = (
     "split.rare_classes",
     "gan.recipe",
     "teacher",
+    "machine",
     "arm",
     "variant",
 )
 COLUMNS = ("budget", "seed", "arm", "variant", "replicate", "accuracy")  # besides those of `MEASURED`
 CONTRASTS = (("real+gan", "real"), ("real+gan+classical", "real+classical"))
+MACHINE = "machine"
 SHARED = "shared"  # the setting that section `classifier` has, for every arm without one of its own
 
 Estimate = tuple[float, float]  # mean over replicates, and its standard error (NaN with one replicate)
@@ -99,7 +102,7 @@ class TuningCheck:
     """The check as far as it covers a budget of a study.
 
     differing: (key, measured, here) of each param in which the study is not what was measured; where there is one, or
-    nothing was measured, `arms` is empty. settings: the shared one comes first.
+    nothing was measured, `arms` is empty. settings: the shared one comes first. machine: empty where it is not known.
     """
 
     differing: list[tuple[str, Any, Any]]
@@ -107,6 +110,7 @@ class TuningCheck:
     replicates: int
     arms: list[ArmTuning]
     contrasts: list[ContrastTuning]
+    machine: str = ""
 
     @property
     def covers(self) -> bool:
@@ -132,7 +136,8 @@ def tuning_check(
 ) -> TuningCheck:
     """What `table`, the rows of docs/tuning.csv, says of a study with `params` at `budget` images a class.
 
-    Of its primary contrast first, then of `CONTRASTS`. own: as `own_settings` gives it, which it is if left out.
+    Of its primary contrast first, then of `CONTRASTS`. Of several machines the one that tried most settings counts.
+    own: as `own_settings` gives it, which it is if left out.
     """
     here, primary = {"budget": budget, **params_to_settings(params)}, params["compare"]["primary"]
     if table.empty:
@@ -140,17 +145,21 @@ def tuning_check(
     keys = [name for name in table.columns if name in ("budget", "teacher") or "." in name]
     regime = [name for name in keys if not name.startswith((CLASSIFIER, DISTORTION))]
     section = [name for part in (CLASSIFIER, DISTORTION) for name in dict.fromkeys([*keys, *here]) if part in name]
-    groups = [
-        (_differing(dict(zip(regime, values, strict=True)), _without(here, section)), rows)
-        for values, rows in table.groupby(regime, dropna=False, sort=False)
-    ]
-    differing, rows = min(groups, key=lambda group: len(group[0]))
-    rows = rows.reindex(columns=[*rows.columns, *(name for name in section if name not in rows)])
     shared = {name: here.get(name) for name in section}
-    by_setting: dict[Setting, pd.DataFrame] = {
-        _changes(dict(zip(section, values, strict=True)), shared): own
-        for values, own in rows.groupby(section, dropna=False, sort=False)
-    }
+    table = table.reindex(columns=list(dict.fromkeys([*table.columns, *section, MACHINE])))
+    table[MACHINE] = table[MACHINE].astype(object).fillna("")
+    groups = [
+        (
+            _differing(dict(zip(regime, values, strict=True)), _without(here, section)),
+            machine,
+            {
+                _changes(dict(zip(section, setting, strict=True)), shared): of_setting
+                for setting, of_setting in rows.groupby(section, dropna=False, sort=False)
+            },
+        )
+        for (*values, machine), rows in table.groupby([*regime, MACHINE], dropna=False, sort=False)
+    ]
+    differing, machine, by_setting = min(groups, key=lambda group: (len(group[0]), () not in group[2], -len(group[2])))
     settings = sorted(by_setting, key=len)  # the shared one first, then what changes little: the best among equals
     if differing or settings[0]:
         nearest = min(settings, key=len)
@@ -177,6 +186,7 @@ def tuning_check(
             for arm, reference in dict.fromkeys([(primary["arm"], primary["reference"]), *CONTRASTS])
             if {arm, reference} <= tables.keys()
         ],
+        machine,
     )
 
 

@@ -463,7 +463,7 @@ def run(kinds: str, fits: int = 99, **config: Any) -> tuple[list[list[int]], lis
     room[0] = fits
     jobs = [{"number": number, "kind": kind} for number, kind in enumerate(kinds)]
     where = ComputeConfig(device="cpu", workers=1, **config)
-    return calls, run_replicates(double, jobs, where, "toy", len(jobs), MANY)
+    return calls, run_replicates(double, jobs, where, "toy", [1] * len(jobs), MANY)
 
 
 def test_alike_jobs_are_grouped_up_to_so_many(cache: Path) -> None:
@@ -576,7 +576,7 @@ def test_the_record_counts_the_processes_that_groups_need() -> None:
 def test_groups_run_side_by_side_as_replicates_do(cache: Path) -> None:
     jobs = [{"number": number, "kind": "a"} for number in range(4)]
     where = ComputeConfig(device="cpu", workers=2, at_once=2)
-    results = run_replicates(double, jobs, where, "toy", len(jobs), MANY)
+    results = run_replicates(double, jobs, where, "toy", [1] * len(jobs), MANY)
     assert [(result["doubled"], result["by"]) for result in results] == [(2 * n, "many") for n in range(4)]
 
 

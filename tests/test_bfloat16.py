@@ -202,7 +202,7 @@ def test_a_study_in_bf16_is_another_and_kept_apart(
     by_precision = {}
     for precision in ("float32", "bf16"):
         where = ComputeConfig(device="cpu", workers=1, at_once=at_once, precision=precision)
-        results = run_replicates(classifier_replicate.train_replicate, jobs, where, "toy", 10, many)
+        results = run_replicates(classifier_replicate.train_replicate, jobs, where, "toy", [10] * len(jobs), many)
         by_precision[precision] = [result["weights"]["linear.weight"].tobytes() for result in results]
     assert len({*by_precision["float32"], *by_precision["bf16"]}) == 4
 

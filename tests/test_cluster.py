@@ -244,7 +244,7 @@ def test_two_budgets_side_by_side_on_one_cluster_have_the_same_bytes(running: Ru
 
 
 def run(numbers: list[int], folder: Path, config: ComputeConfig) -> list[dict[str, Any]]:
-    return run_replicates(double, [{"number": n, "folder": folder} for n in numbers], config, "toy", 2 * len(numbers))
+    return run_replicates(double, [{"number": n, "folder": folder} for n in numbers], config, "toy", [2] * len(numbers))
 
 
 def calls(folder: Path) -> list[int]:

@@ -56,7 +56,7 @@ def double(number: int, folder: Path, device: torch.device, report: Callable[[di
 
 def run(numbers: list[int], folder: Path, config: ComputeConfig = ONE_BY_ONE) -> list[int]:
     jobs = [{"number": number, "folder": folder} for number in numbers]
-    return [int(result["doubled"][0]) for result in run_replicates(double, jobs, config, "toy", 2 * len(jobs))]
+    return [int(result["doubled"][0]) for result in run_replicates(double, jobs, config, "toy", [2] * len(jobs))]
 
 
 def calls(folder: Path) -> list[int]:
@@ -76,7 +76,7 @@ def test_parallel_gives_the_same_bytes_as_one_by_one(
     jobs = [{"material": material, "test_pixels": fresh_toy.pixels, "config": config, "seed": s} for s in (1, 2, 3)]
     # float32 is what `auto` means on a CPU, but another place in the cache: each computes for itself.
     parallel = dataclasses.replace(PARALLEL, precision="float32")
-    ones, others = (run_replicates(train_replicate, jobs, where, "toy", 30) for where in (ONE_BY_ONE, parallel))
+    ones, others = (run_replicates(train_replicate, jobs, where, "toy", [10] * 3) for where in (ONE_BY_ONE, parallel))
     for one, other in zip(ones, others, strict=True):
         assert one["history"] == other["history"]
         assert one["predictions"].tobytes() == other["predictions"].tobytes()
@@ -96,7 +96,7 @@ def test_finished_replicates_are_not_computed_again(config: ComputeConfig, tmp_p
 def test_what_writes_files_is_computed_each_time(tmp_path: Path) -> None:
     for _ in range(2):
         jobs = [{"number": number, "folder": tmp_path} for number in (3, 4)]
-        results = run_replicates(double, jobs, ONE_BY_ONE, "toy", 4, keep=False)
+        results = run_replicates(double, jobs, ONE_BY_ONE, "toy", [2] * 2, keep=False)
         assert [int(result["doubled"][0]) for result in results] == [6, 8]
         assert calls(tmp_path) == [3, 4]
     assert run([3], tmp_path) == [6] and calls(tmp_path) == [3], "nor is it kept for others"
@@ -131,7 +131,7 @@ def test_a_replicate_has_one_thread_and_the_caller_keeps_its_own(tmp_path: Path)
         torch.set_num_threads(2)
         for config in (ONE_BY_ONE, PARALLEL):
             jobs = [{"number": number, "folder": tmp_path} for number in (10 * (config.workers or 0), 11)]
-            results = run_replicates(double, jobs, config, "toy", 4)
+            results = run_replicates(double, jobs, config, "toy", [2] * 2)
             assert [(result["threads"], result["device"]) for result in results] == [(1, "cpu"), (1, "cpu")]
             assert torch.get_num_threads() == 2
     finally:
@@ -160,6 +160,23 @@ def test_plain_lines_come_seldom_and_tell_the_time_left(
         "gan: step 100 of 400, generator 0.500 discriminator 1.000, 36 s left",
         "gan: step 180 of 400, generator 0.500 discriminator 1.000, 29 s left",
     ]
+
+
+def test_what_an_earlier_run_has_done_counts_as_done_but_not_as_time(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with Progress("gan", 400, before=200) as progress:
+        now[0] += 20
+        Here(progress, 0)({"step": 50, "loss": 1.0})
+    assert capsys.readouterr().out == "gan: step 250 of 400, loss 1.000, 60 s left\n"  # 50 steps in 20 s, 150 to go
+
+
+def test_finished_replicates_count_as_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run([1], tmp_path)
+    run([1, 2, 3], tmp_path)
+    assert capsys.readouterr().out.splitlines()[-1] == "toy: step 6 of 6, loss 0.750, 0 s left"
 
 
 def test_another_process_reports_to_the_same_progress(capsys: pytest.CaptureFixture[str]) -> None:

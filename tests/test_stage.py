@@ -23,6 +23,7 @@ from pipeline.files import read_json
 from pipeline.stages.stage import (
     Stage,
     declared_params,
+    processor,
     read_params,
     whole_folder,
     write_csv,
@@ -224,6 +225,7 @@ class TestRun:
         assert record["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
         assert record["versions"]["torch"].split(".")[0].isdigit()
         assert record["machine"]["cores"] == os.cpu_count()
+        assert record["machine"]["processor"] == processor()
 
     def test_the_users_mistake_is_one_line_and_status_2(self, tmp_path: Path) -> None:
         found = ended(tmp_path, 'raise InputError("data.root: no such folder")')

@@ -16,7 +16,8 @@ import pytest
 from small_study import SMALL
 
 from pipeline.errors import InputError
-from pipeline.stages.stage import PARAMS, read_params
+from pipeline.report import words
+from pipeline.stages.stage import PARAMS, processor, read_params
 from pipeline.tune import default_changes, put_in, to_changes, to_trial
 from pipeline.tuning import (
     SHARED,
@@ -197,6 +198,19 @@ def test_only_replicates_that_every_setting_has_are_compared(params: dict[str, A
     assert [(arm.arm, arm.accuracies) for arm in check.arms] == [("real", [1, 2, 3]), ("gan", [1, 1, 1])]
 
 
+def test_settings_are_compared_on_one_machine(params: dict[str, Any]) -> None:
+    here = table({"real": [[1, 2, 3]]}, params).assign(machine="here")
+    there = table({"real": [[4, 5, 6]]}, params).assign(machine="there")
+    before = table({"real": [[7, 8, 9]]}, params)  # when this was not recorded
+    steps = "classifier.steps"
+    check = tuning_check(pd.concat([before[before[steps] < 6000], here, there[there[steps] < 6000]]), params, 50)
+    assert (check.machine, check.arms[0].accuracies) == ("here", [1, 2, 3])
+    assert words.tuned(check)[-1] == "All of it on one machine (here)."
+    # One that did not try the study's own settings can tell nothing of them.
+    check = tuning_check(pd.concat([before[before[steps] == 3000], here[here[steps] != 3000]]), params, 50)
+    assert (check.machine, check.arms[0].accuracies) == ("", [7]) and words.tuned(check) == []
+
+
 def test_nothing_measured_covers_nothing(params: dict[str, Any], tmp_path: Path) -> None:
     check = tuning_check(read_tuning(tmp_path / "none.csv"), params, 50)
     assert not check.covers and check.differing == []
@@ -335,6 +349,7 @@ def test_the_command_on_a_small_study(root: Path, tmp_path: Path) -> None:
     assert {"real", "real+gan", "agreeing", "gan"} <= arms and len(found) == len(arms) * 2 * 3
     assert set(found["split.label_noise"]) == {0.5} and set(found["data.shift"]) == {"blurred"}
     assert sorted(set(found["classifier.steps"])) == [2, 5] and set(found["classifier.learning_rate"]) > {0.5}
+    assert set(found["machine"]) == {processor()}
     # Tested on the development part, 10 images a class: every accuracy is a whole number of them.
     assert np.allclose(found["accuracy"] % 1, 0) and found["accuracy"].between(0, 100).all()
     assert (

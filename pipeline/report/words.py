@@ -222,7 +222,7 @@ def tuned(check: TuningCheck) -> list[str]:
         f"they are, {signed(contrast.best)} with each arm at its own best: a change of {plus_minus(contrast.change)}, "
         f"or of {plus_minus(contrast.crossed)} where each replicate gets the settings that are best on all the others."
         for contrast in check.contrasts
-    ]
+    ] + ([f"All of it on one machine ({check.machine})."] if check.machine else [])
 
 
 def _plain(value: Any) -> str:

@@ -64,7 +64,7 @@ def train_arms(
     stage.facts |= describe(compute, jobs, many)
     with within_memory("lower classifier.batch_size, classifier.width or compute.workers"):
         steps = [settings[arm].steps for arm, _ in keys]
-        results = run_replicates(train_replicate, jobs, compute, stage.name, sum(steps), many)
+        results = run_replicates(train_replicate, jobs, compute, stage.name, steps, many)
     stage.facts["milliseconds_per_step"] = milliseconds_per_step(results, sum(steps) / len(steps))
     stage.facts["milliseconds_per_step_by_arm"] = {
         arm.name: milliseconds_per_step(

@@ -47,7 +47,7 @@ def assess(stage: Stage) -> None:
     # On CPUs of this machine, whose disk holds the images.
     here = replace(stage.cpus(ComputeConfig), backend="local")
     with within_memory("lower assess.images or compute.workers"):
-        results = run_replicates(assess_replicate, jobs, here, stage.name, len(jobs))
+        results = run_replicates(assess_replicate, jobs, here, stage.name, [1] * len(jobs))
     for replicate, result in enumerate(results):
         numbers = result["numbers"]
         print(

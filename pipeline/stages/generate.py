@@ -43,8 +43,8 @@ def generate(stage: Stage) -> None:
     # On CPUs of this machine, whose disk the digits go to, and whose one thread a process makes their bytes the same
     # on any number of cores.
     here, digits = replace(stage.cpus(ComputeConfig), backend="local"), config.per_class * classes
-    total = replicates * len(scales) * digits
-    here = replace(here, workers=resolve_workers(here, max(1, total // DIGITS_A_WORKER)))
+    drawn = len(scales) * digits
+    here = replace(here, workers=resolve_workers(here, max(1, replicates * drawn // DIGITS_A_WORKER)))
     remedy = "lower generate.per_class or the networks' widths in the recipe's file in conf/gan"
     with within_memory(remedy), whole_folder(stage.path("synthetic")) as folder:
         write_json(folder / "inputs.json", sources)
@@ -61,7 +61,7 @@ def generate(stage: Stage) -> None:
             }
             for replicate in range(replicates)
         ]
-        run_replicates(draw_replicate, jobs, here, stage.name, total, keep=False)
+        run_replicates(draw_replicate, jobs, here, stage.name, [drawn] * replicates, keep=False)
     print(f"{stage.name}: {config.per_class} digits a class from each of {replicates} generators")
 
 

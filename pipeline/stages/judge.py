@@ -46,7 +46,9 @@ def judge(stage: Stage) -> None:
     here, asked = replace(stage.cpus(ComputeConfig), backend="local"), variants.needs_judgement
     nothing = dict.fromkeys(FIELDS, np.empty(0, np.float32))
     with within_memory("lower generate.per_class or compute.workers"):
-        results = run_replicates(judge_replicate, jobs, here, stage.name, len(jobs)) if asked else [nothing] * len(jobs)
+        results = [nothing] * len(jobs)
+        if asked:
+            results = run_replicates(judge_replicate, jobs, here, stage.name, [1] * len(jobs))
     with whole_folder(stage.path("judged")) as folder:
         for replicate, result in enumerate(results):
             save_arrays(folder / f"replicate-{replicate}.npz", **{name: result[name] for name in FIELDS})

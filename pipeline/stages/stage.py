@@ -171,7 +171,7 @@ def record(stage: Stage, seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 2),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {
-            "processor": _processor(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "system": f"{platform.system()} {platform.machine()}",
             "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
@@ -181,11 +181,16 @@ def record(stage: Stage, seconds: float) -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """This machine's, `AMD EPYC, family 26 model 2`: a name alone may be that of several, which round otherwise."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
+        pairs = (line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines())
+        first: dict[str, str] = {}
+        for key, _, value in pairs:
+            first.setdefault(key.strip(), value.strip())
+        family = f", family {first['cpu family']} model {first['model']}" if "cpu family" in first else ""
+        return first["model name"] + family
+    except (OSError, KeyError):
         return platform.processor() or platform.machine()
 
 

@@ -43,7 +43,7 @@ def train_controls(stage: Stage) -> None:
                     keys.append(f"{model}/{arm}")
     compute = stage.cpus(ComputeConfig)
     stage.facts |= describe(compute, jobs) if jobs else {}
-    results = run_replicates(train_control, jobs, compute, stage.name, len(jobs)) if jobs else []
+    results = run_replicates(train_control, jobs, compute, stage.name, [1] * len(jobs)) if jobs else []
     made: dict[str, list[dict[str, Any]]] = {}
     for key, result in zip(keys, results, strict=True):
         made.setdefault(key, []).append(result)

@@ -53,7 +53,7 @@ def train_gan(stage: Stage) -> None:
     stage.facts |= describe(compute, jobs, many)
     remedy = f"lower batch_size ({recipe.batch_size}) or the networks' widths in conf/gan/{config.recipe}.yaml"
     with within_memory(f"{remedy}, or compute.workers"):
-        results = run_replicates(train_replicate, jobs, compute, stage.name, steps * len(jobs), many)
+        results = run_replicates(train_replicate, jobs, compute, stage.name, [steps] * len(jobs), many)
     stage.facts["milliseconds_per_step"] = milliseconds_per_step(results, steps)
     health = [
         history_to_health(replicate, result["history"], result["monitored"], job["real"])

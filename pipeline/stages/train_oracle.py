@@ -31,7 +31,7 @@ def train_oracle(stage: Stage) -> None:
     compute, many = stage.compute(ComputeConfig), Many(train_replicates, alike)
     stage.facts |= describe(compute, [job], many)
     with within_memory("lower oracle.batch_size, oracle.width or data.image_size"):
-        (result,) = run_replicates(train_replicate, [job], compute, stage.name, config.steps, many)
+        (result,) = run_replicates(train_replicate, [job], compute, stage.name, [config.steps], many)
     stage.facts["milliseconds_per_step"] = milliseconds_per_step([result], config.steps)
     with whole_folder(Path("artifacts/oracle")) as folder:
         save_weights(folder / "weights.safetensors", result["weights"])

@@ -45,7 +45,7 @@ def train_teacher(stage: Stage) -> None:
         compute, many = stage.compute(ComputeConfig), Many(train_replicates, alike)
         stage.facts |= describe(compute, jobs, many)
         with within_memory("lower classifier.batch_size, classifier.width or compute.workers"):
-            results = run_replicates(train_replicate, jobs, compute, stage.name, classifier.steps * len(jobs), many)
+            results = run_replicates(train_replicate, jobs, compute, stage.name, [classifier.steps] * len(jobs), many)
         stage.facts["milliseconds_per_step"] = milliseconds_per_step(results, classifier.steps)
     else:
         print(f"{stage.name}: no image is read by a teacher; none is trained")
