@@ -22,7 +22,7 @@ import pandas as pd
 from benchmarks.blocks import to_markdown, write_blocks
 from pipeline.errors import InputError
 from pipeline.stages.stage import PARAMS, read_params
-from pipeline.tuning import own_settings
+from pipeline.trials import own_settings
 
 PAGE, STUDIES = Path("docs/regimes.md"), Path("docs/regimes")
 FAIR = ("real", "real+classical")

@@ -22,7 +22,8 @@ from pipeline.report import words
 from pipeline.report.tables import tuning_to_text
 from pipeline.report.text import typeset
 from pipeline.stages.stage import PARAMS, read_params
-from pipeline.tuning import TuningCheck, read_tuning, tuning_check
+from pipeline.trials import read_trials
+from pipeline.tuning import TuningCheck, tuning_check
 
 PAGE, STUDIES = Path("docs/tuning.md"), Path("conf")
 # Block of the page -> studies of conf/, one over the other; budget. All but the first are from before it blurred.
@@ -61,7 +62,7 @@ def main() -> int:
     """The command line; returns the exit status."""
     argparse.ArgumentParser(prog="python -m benchmarks.tuned", description=__doc__).parse_args()
     try:
-        rows, blocks = read_tuning(), {}
+        rows, blocks = read_trials(), {}
         for name, (changes, budget) in REGIMES.items():
             params = over(read_params(PARAMS), {"arms": {"own_settings": []}})
             for change in changes:

@@ -34,7 +34,7 @@ class Predictions:
 
     by_budget: budget -> arm -> int (R, T), row r from replicate r. labels: int (T,). classes: the class names. of: the
     arm that a variant varies. fair: of an arm that knows unlabelled images, the real ones with pseudo-labels
-    (`contrasts.arms_to_fair`). distorted: the arms whose batches are.
+    (`contrasts.arms_to_fair`). reals: of each arm the real images as it has them (`contrasts.arms_to_reals`).
     Raises InputError if the arms of a budget are not paired, lack `real`, or if a label or prediction names no class.
     """
 
@@ -43,7 +43,7 @@ class Predictions:
     classes: Sequence[str]
     of: Mapping[str, str] = field(default_factory=dict)
     fair: Mapping[str, str] = field(default_factory=dict)
-    distorted: Collection[str] = ()
+    reals: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.labels.ndim != 1 or len(self.labels) < 2:
@@ -158,7 +158,7 @@ def differences_to_interval(d: NDArray[np.integer], confidence: float, held: boo
 
 
 def _contrasts(study: Predictions, config: CompareConfig) -> list[Contrast]:
-    return budgets_to_contrasts(study.by_budget, config.primary, study.of, study.fair, study.distorted)
+    return budgets_to_contrasts(study.by_budget, config.primary, study.of, study.fair, study.reals)
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:

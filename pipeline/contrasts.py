@@ -35,34 +35,61 @@ def arms_to_fair(made: Mapping[str, Mapping[str, Any]], unlabelled: int) -> dict
     each arm that knows the unlabelled images and has synthetic ones. Arguments as of `arms_that_know`.
     """
     known = arms_that_know(made, unlabelled)
-    plain: dict[bool, str] = {}
-    for name in known:
-        if made[name]["synthetic"] is None:
-            plain.setdefault(made[name]["classical"], name)
-    synthetic = [name for name in known if made[name]["synthetic"] is not None]
-    return {name: plain[made[name]["classical"]] for name in synthetic if made[name]["classical"] in plain}
+    plain = [name for name in known if made[name]["synthetic"] is None]
+    alike = {
+        name: [real for real in plain if _distorted_alike(made[name], made[real])]
+        for name in known
+        if made[name]["synthetic"] is not None
+    }
+    return {name: reals[0] for name, reals in alike.items() if reals}
+
+
+def arms_to_reals(made: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Arm -> the real images as it has them: `real`; where its batches are distorted the first arm of real images alone
+    whose batches are as far, or `real+classical` if there is none. made: what arms.json holds, by name.
+    """
+    plain = [
+        name
+        for name, arm in made.items()
+        if arm["synthetic"] is None and not arm["pseudo"] and arm["batches"] == "balanced"
+    ]
+    return {
+        name: next(
+            (real for real in plain if _distorted_alike(arm, made[real])),
+            "real+classical" if arm["classical"] else "real",
+        )
+        for name, arm in made.items()
+    }
+
+
+def _distorted_alike(arm: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether both have their batches distorted equally far, or neither has."""
+    if not (arm["classical"] and other["classical"]):
+        return arm["classical"] == other["classical"]
+    return bool(arm["augmentation"] == other["augmentation"])
 
 
 def contrasts(
     arms: Sequence[str],
     of: Mapping[str, str] | None = None,
     fair: Mapping[str, str] | None = None,
-    distorted: Collection[str] = (),
+    reals: Mapping[str, str] | None = None,
 ) -> list[tuple[str, str]]:
     """The (arm, reference) pairs to report among `arms`; of two that mirror each other, the first only.
 
     of: the arm that a variant varies. A variant is held against that one, and against the real images as it has them,
-    distorted or not, so that many variants do not cost every other contrast its power. fair: the arm that knows the
-    same unlabelled images as another, against which this one is held as well. distorted: arms whose batches are.
+    so that many variants do not cost every other contrast its power. fair: the arm that knows the same unlabelled
+    images as another, against which this one is held as well. reals: as `arms_to_reals` gives it; `real` where it says
+    nothing.
     """
-    of = of or {}
+    of, reals = of or {}, reals or {}
     pairs = [(arm, reference) for reference in ("real", "real+classical") for arm in arms if arm not in of]
     # Synthetic images without a GAN: what the GAN must beat to have earned its place.
     pairs += [("real+gan", "real+copies"), ("real+gan", "real+interpolated")]
-    rivals = [arm for arm, base in of.items() if base in ("real+copies", "real+interpolated") and arm in distorted]
-    pairs += [("real+gan+classical", arm) for arm in rivals]
+    rivals = [arm for arm, base in of.items() if base in ("real+copies", "real+interpolated")]
+    pairs += [("real+gan+classical", arm) for arm in rivals if reals.get(arm) == reals.get("real+gan+classical", "")]
     pairs += list(of.items())
-    pairs += [(arm, "real+classical" if arm in distorted else "real") for arm in of]
+    pairs += [(arm, reals.get(arm, "real")) for arm in of]
     pairs += list((fair or {}).items())
     present = [pair for pair in dict.fromkeys(pairs) if len(set(pair)) == 2 and set(pair) <= set(arms)]
     return [pair for i, pair in enumerate(present) if pair[::-1] not in present[:i]]
@@ -73,11 +100,11 @@ def budgets_to_contrasts(
     primary: Contrast,
     of: Mapping[str, str] | None = None,
     fair: Mapping[str, str] | None = None,
-    distorted: Collection[str] = (),
+    reals: Mapping[str, str] | None = None,
 ) -> list[Contrast]:
     """Of each row of a study's tables, smallest budget first, the primary contrast always among them.
 
-    by_budget: budget -> its arms. of, fair, distorted: as of `contrasts`. Raises InputError if the study lacks the
+    by_budget: budget -> its arms. of, fair, reals: as of `contrasts`. Raises InputError if the study lacks the
     primary's arms.
     """
     declared = (primary.arm, primary.reference)
@@ -86,7 +113,7 @@ def budgets_to_contrasts(
             raise InputError(f"compare.primary: the study has no arm {arm} at budget {primary.budget}")
     rows = []
     for budget in sorted(by_budget):
-        pairs = contrasts(list(by_budget[budget]), of, fair, distorted)
+        pairs = contrasts(list(by_budget[budget]), of, fair, reals)
         if budget == primary.budget and declared not in pairs:
             pairs = [declared] + [pair for pair in pairs if pair != declared[::-1]]
         rows += [Contrast(budget, arm, reference) for arm, reference in pairs]

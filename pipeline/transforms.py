@@ -8,7 +8,7 @@ grid and interpolated, which costs one small upsampling instead of a convolution
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -42,6 +42,30 @@ class Distortion:
         require(self.rotate <= 180, "rotate: must be at most 180 degrees")
         require(self.scale < 1, "scale: must be below 1")
         require(self.elastic_cells >= 2, "elastic_cells: must be at least 2")
+
+
+@dataclass(frozen=True)
+class OwnDistortion:
+    """What one arm has in place of the distances that all arms share; None: as all have it."""
+
+    rotate: float | None = None
+    scale: float | None = None
+    shear: float | None = None
+    translate: float | None = None
+    elastic: float | None = None
+    elastic_cells: int | None = None
+    blur: float | None = None
+
+    def __post_init__(self) -> None:
+        require(bool(self.changes()), "blur: name this or another distance of arms.classical, or leave distortion out")
+
+    def changes(self) -> dict[str, float]:
+        """The distances that it names."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+    def over(self, shared: Distortion) -> Distortion:
+        """`shared` with them. Raises ValueError naming the one that is wrong."""
+        return replace(shared, **self.changes())  # type: ignore[arg-type]
 
 
 def distort(images: Tensor, distortion: Distortion, generator: torch.Generator) -> Tensor:

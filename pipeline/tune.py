@@ -44,18 +44,16 @@ from pipeline.stages.check import to_params
 from pipeline.stages.stage import PARAMS, read_params, write_csv
 from pipeline.studies import merge
 from pipeline.transforms import Distortion
-from pipeline.tuning import (
+from pipeline.trials import (
     CLASSIFIER,
     DISTORTION,
     MACHINE,
-    TUNING,
-    can_be_alone,
+    TRIALS,
     params_to_settings,
-    read_tuning,
-    setting_to_text,
-    tuning_check,
+    read_trials,
     variant_definitions,
 )
+from pipeline.tuning import can_be_alone, setting_to_text, tuning_check
 
 CACHE, RECIPES = Path(".cache"), Path("conf")  # lent to the folder of the trial
 SEED = 20260202  # of the trial's subsets, weights and noise, whatever the study's is
@@ -148,7 +146,7 @@ def trials(params: Mapping[str, Any], budget: int, replicates: int, grid: Sequen
             accuracies = read_accuracies(folder / "artifacts", budget)
             definitions = variant_definitions(params)
             accuracies.insert(1, "variant", [definitions.get(arm, "") for arm in accuracies["arm"]])
-            put_in(TUNING, pd.DataFrame(settings, index=accuracies.index).join(accuracies))
+            put_in(TRIALS, pd.DataFrame(settings, index=accuracies.index).join(accuracies))
 
 
 def adopt(params: Mapping[str, Any], budget: int) -> list[str]:
@@ -161,22 +159,22 @@ def adopt(params: Mapping[str, Any], budget: int) -> list[str]:
         raise InputError(f"--budget {budget}: the study has {', '.join(map(str, params['study']['budgets']))}")
     if "own_settings" not in params["arms"]:
         raise InputError(f"{PARAMS}: arms.own_settings is missing; add `own_settings: []` to section arms")
-    check = tuning_check(read_tuning(), params, budget, own={})
+    check = tuning_check(read_trials(), params, budget, own={})
     if not check.covers:
         why = f" ({words.tuned(check)[0]})" if check.differing else ""
         why = why or (" (it holds the shared settings alone)" if check.arms else "")
-        raise InputError(f"{TUNING} does not cover this study{why}; measure it first: python -m pipeline.tune")
+        raise InputError(f"{TRIALS} does not cover this study{why}; measure it first: python -m pipeline.tune")
     sections = to_params(params).variants
     arms = [arm.name for arm in with_variants(ARMS, (*sections.baseline, *sections.generated))]
     measured = {arm.arm: check.settings[arm.best_alone] for arm in check.arms}
     if unmeasured := [arm for arm in arms if arm not in measured]:
-        raise InputError(f"{TUNING} lacks arm {unmeasured[0]}; measure it as well: python -m pipeline.tune")
+        raise InputError(f"{TRIALS} lacks arm {unmeasured[0]}; measure it as well: python -m pipeline.tune")
     own = [
         {"arm": arm} | {key.removeprefix(CLASSIFIER): _number(value) for key, value in measured[arm]}
         for arm in arms
         if measured[arm]
     ]
-    merge({"arms": {"own_settings": own}}, str(TUNING))
+    merge({"arms": {"own_settings": own}}, str(TRIALS))
     return [
         f"chosen among {'; '.join(map(setting_to_text, filter(can_be_alone, check.settings)))}",
         *(
@@ -253,7 +251,7 @@ def tune(params: Mapping[str, Any], budgets: Sequence[int], replicates: int, gri
     for budget in budgets:
         for number, said in enumerate(trials(params, budget, replicates, grid), 1):
             print(f"tune@{budget}: setting {number} of {len(grid)}: {said}", flush=True)
-        check = tuning_check(read_tuning(), params, budget)
+        check = tuning_check(read_trials(), params, budget)
         print(
             "\n".join(
                 [f"\nAt {budget} images a class:", tuning_to_text(check).to_string(index=False), *words.tuned(check)]

@@ -159,6 +159,12 @@ def test_an_impossible_value_is_named(key: str, value: Any) -> None:
     assert message(changed(key, value)).startswith(key)
 
 
+def test_an_impossible_distortion_of_a_variant_is_named() -> None:
+    variant = {"name": "far", "of": "real+classical", "distortion": {"rotate": 181}}
+    said = message(changed("variants.baseline", [variant]))
+    assert said == "variants: distortion of far: rotate: must be at most 180 degrees"
+
+
 def test_an_arm_is_not_compared_with_itself() -> None:
     arm = COMMITTED["compare"]["primary"]["arm"]
     assert message(changed("compare.primary.reference", arm)).startswith("compare.primary.reference: ")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.contrasts import Contrast, arms_that_know, arms_to_fair, budgets_to_contrasts, contrasts
+from pipeline.contrasts import Contrast, arms_that_know, arms_to_fair, arms_to_reals, budgets_to_contrasts, contrasts
 from pipeline.errors import InputError
 
 ARMS = ("real", "real+classical", "real+gan", "real+gan+classical", "gan", "real+copies", "real+interpolated")
@@ -20,11 +20,12 @@ def test_contrasts_of_the_seven_arms() -> None:
     assert contrasts(["real", "mine"]) == [("mine", "real")]
 
 
-def made_of(name: str, pseudo: bool = False) -> dict[str, Any]:
+def made_of(name: str, pseudo: bool = False, blur: float = 1) -> dict[str, Any]:
     """An arm, as arms.json has it, by a name that says what it is made of."""
     parts = name.split("+")
     synthetic = next((kind for kind in ("gan", "copies", "interpolated") if kind in parts), None)
-    return {"synthetic": synthetic, "classical": "classical" in parts, "pseudo": pseudo}
+    made = {"synthetic": synthetic, "classical": "classical" in parts, "pseudo": pseudo, "batches": "balanced"}
+    return made | {"augmentation": {"blur": blur} if made["classical"] or synthetic == "copies" else None}
 
 
 PSEUDO = ("real+pseudo", "real+pseudo+classical", "real+pseudo+gan", "real+pseudo+gan+classical")
@@ -45,18 +46,41 @@ def test_what_knows_unlabelled_images_is_held_against_pseudo_labels_too() -> Non
     assert arms_that_know(made, 0) == [] and arms_to_fair(made, 0) == {}
     assert arms_to_fair({name: made_of(name) for name in ARMS}, 200) == {}  # nothing to hold it against
     of = {name: name.replace("pseudo+", "").replace("+pseudo", "") for name in PSEUDO}
-    distorted = [name for name in made if made[name]["classical"]]
-    plain, both = (contrasts(list(made), of, fair, distorted) for fair in ({}, FAIR))
+    plain, both = (contrasts(list(made), of, fair, arms_to_reals(made)) for fair in ({}, FAIR))
     assert both == plain + list(FAIR.items()) and len(set(both)) == len(both)
     assert contrasts(ARMS, {}, {}) == contrasts(ARMS)
 
 
 def test_what_needs_no_gan_is_held_against_the_gan_where_both_are_distorted() -> None:
     of = {"soft": "real+interpolated", "few": "real+interpolated", "mine": "real+gan"}
-    pairs = contrasts([*ARMS, *of], of, distorted=["soft", "mine", "real+gan+classical", "real+classical"])
+    reals = dict.fromkeys(["soft", "mine", "real+gan+classical", "real+classical"], "real+classical")
+    pairs = contrasts([*ARMS, *of], of, reals=reals)
     added = [("real+gan+classical", "soft"), *of.items()]
     added += [("soft", "real+classical"), ("few", "real"), ("mine", "real+classical")]
     assert pairs == contrasts(ARMS) + added
+
+
+def test_what_is_distorted_is_held_against_real_images_distorted_as_far() -> None:
+    made = {name: made_of(name) for name in ARMS}
+    assert arms_to_reals(made) == {name: "real+classical" if "classical" in name else "real" for name in ARMS}
+    sharp = {"real+sharp": "real+classical", "gan+sharp": "real+gan+classical", "copies+sharp": "real+copies"}
+    made |= {name: made_of(base, blur=0) for name, base in sharp.items()}
+    reals = arms_to_reals(made)
+    assert [reals[name] for name in sharp] == ["real+sharp", "real+sharp", "real"]  # the batches of copies are not
+    assert reals["real+gan+classical"] == "real+classical"
+    added = [pair for pair in contrasts(list(made), sharp, reals=reals) if pair not in contrasts(ARMS)]
+    assert added == [*sharp.items(), ("gan+sharp", "real+sharp"), ("copies+sharp", "real")]
+    # The same of what knows unlabelled images.
+    made |= {"pseudo": made_of("real+classical", True), "pseudo+sharp": made_of("real+classical", True, blur=0)}
+    fair = arms_to_fair(made, 200)
+    assert (fair["real+gan+classical"], fair["gan+sharp"]) == ("pseudo", "pseudo+sharp") and "real+gan" not in fair
+    # Without such an arm, against what all have.
+    assert (
+        arms_to_reals({"real+classical": made_of("real+classical"), "far": made_of("real+classical+gan", blur=2)})[
+            "far"
+        ]
+        == "real+classical"
+    )
 
 
 def test_the_rows_of_a_study_are_those_of_each_budget_and_the_primary_one() -> None:

@@ -1,12 +1,25 @@
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
-from pipeline.classifier.arms import ARMS, Arm, Variant, VariantsConfig, to_variants, with_variants
+from pipeline.classifier.arms import (
+    ARMS,
+    Arm,
+    ArmsConfig,
+    Shares,
+    Variant,
+    VariantsConfig,
+    to_variants,
+    with_variants,
+)
 from pipeline.classifier.selection import Judgement, select
+from pipeline.classifier.settings import ClassifierConfig
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages
+from pipeline.transforms import Distortion
 
 CLASSES = ("a", "b")
 
@@ -86,6 +99,18 @@ def test_a_variant_is_its_arm_with_other_options() -> None:
     assert (both.real, both.synthetic, both.classical) == (True, "interpolated", True)
 
 
+def test_a_variant_may_be_distorted_otherwise_than_all() -> None:
+    far = {"name": "far", "of": "real+classical", "distortion": {"rotate": 30, "blur": 0}}
+    (arm,) = with_variants([], to_variants({"baseline": [far]}).baseline)
+    shared = Distortion(rotate=12, shear=0.3, blur=0.1)
+    config = ArmsConfig(Shares(0.1, 0.5, 0.5), 5, 5, 0.8, shared)
+    assert config.distance(arm) == Distortion(rotate=30, shear=0.3, blur=0)
+    assert config.distance(ARMS[1]) == shared
+    settings = ClassifierConfig(4, 3, 12, 0.1, 0, 0, 0)
+    assert config.record(arm, settings)["augmentation"] == asdict(config.distance(arm))
+    assert config.record(ARMS[0], settings)["augmentation"] is None
+
+
 def test_what_variants_need() -> None:
     novel, narrow = {"name": "n", "of": "gan", "keep": "novel"}, {"name": "s", "of": "gan", "scale": 0.8}
     config = to_variants({"generated": [novel, narrow]})
@@ -118,6 +143,21 @@ def test_what_variants_need() -> None:
             "generated",
             {"name": "x", "of": "real+gan", "keep": "best"},
             "keep: must be one of all, agreeing, convincing",
+        ),
+        (
+            "generated",
+            {"name": "x", "of": "real+gan", "distortion": {"blur": 0.1}},
+            "distortion: goes with an arm of distorted images, which real+gan is not",
+        ),
+        (
+            "baseline",
+            {"name": "x", "of": "real+classical", "distortion": {"blurr": 0.1}},
+            "distortion.blurr: unknown key; did you mean blur?",
+        ),
+        (
+            "baseline",
+            {"name": "x", "of": "real+classical", "distortion": {}},
+            "distortion.blur: name this or another distance of arms.classical, or leave distortion out",
         ),
         ("generated", {"name": "x", "of": "real+gan", "sclae": 1.0}, "sclae: unknown key; did you mean scale?"),
     ],

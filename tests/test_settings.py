@@ -1,4 +1,4 @@
-"""Settings that an arm has to itself: what they change, and what they do not."""
+"""Settings and distortions that an arm has to itself: what they change, and what they do not."""
 
 from __future__ import annotations
 
@@ -8,15 +8,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from small_study import BUDGET, finished_study, verified
+from small_study import BUDGET, ROOT, finished_study, verified
 from toy_images import bright_corners
 
 from pipeline.classifier.settings import ClassifierConfig, OwnSettings
 from pipeline.files import read_json
 from pipeline.images import load_arrays
+from pipeline.stages.stage import PARAMS, read_params
 
 SHARED = ClassifierConfig(4, 2, 12, 0.03, 0.01, 0.3, 0.1)
-VARIANT = {"baseline": [{"name": "soft+classical", "of": "real+interpolated", "classical": True}]}
+FAR = {"distortion": {"rotate": 60.0, "blur": 0.2}}
+VARIANTS = {
+    "baseline": [
+        {"name": "soft+classical", "of": "real+interpolated", "classical": True},
+        {"name": "far", "of": "real+classical", **FAR},
+        {"name": "far copies", "of": "real+copies", **FAR},
+    ],
+    "generated": [{"name": "gan far", "of": "real+gan+classical", **FAR}],
+}
 OWN = [
     {"arm": "real+classical", "steps": 5, "learning_rate": 0.01},
     {"arm": "gan", "label_smoothing": 0.3, "batch_size": 8},
@@ -46,12 +55,11 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "shared": {},
         "own": {"arms": {"own_settings": OWN}},
         "longer": {"classifier": {"steps": 5, "learning_rate": 0.01}},
+        "far": {"arms": {"classical": read_params(ROOT / PARAMS)["arms"]["classical"] | FAR["distortion"]}},
     }
     for name, sections in changes.items():
         folder = tmp_path_factory.mktemp(name)
-        made[name] = finished_study(
-            folder, bright_corners(30, 1), bright_corners(60, 2), variants=VARIANT | {"generated": []}, **sections
-        )
+        made[name] = finished_study(folder, bright_corners(30, 1), bright_corners(60, 2), variants=VARIANTS, **sections)
     return made
 
 
@@ -90,6 +98,22 @@ def test_such_a_study_is_compared_and_verified(
     assert pairs >= against | {("real+gan+classical", "soft+classical")}
     status, said = verified(capsys)
     assert status == 0, said
+
+
+def test_an_arm_is_distorted_as_far_as_it_says_and_no_other_is(
+    studies: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    near, far = predictions(studies["shared"]), predictions(studies["far"])
+    alike = {"far": "real+classical", "far copies": "real+copies", "gan far": "real+gan+classical"}
+    for variant, arm in alike.items():
+        assert np.array_equal(near[variant], far[arm]) and np.array_equal(far[variant], far[arm]), variant
+        assert not np.array_equal(near[variant], near[arm]), variant
+    monkeypatch.chdir(studies["shared"])
+    deltas = pd.read_csv("results/deltas.csv")
+    pairs = set(deltas[["arm", "reference"]].itertuples(index=False, name=None))
+    assert pairs >= {*alike.items(), ("gan far", "far"), ("far copies", "real")}
+    assert not pairs & {("gan far", "real+classical"), ("far", "real")}
+    assert verified(capsys)[0] == 0
 
 
 def test_distorted_afresh_is_another_arm(studies: dict[str, Path]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import tuned
-from pipeline.tuning import TUNING, read_tuning
+from pipeline.trials import TRIALS, read_trials
 
 
 def test_the_page_has_the_committed_rows(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,11 +25,11 @@ def test_the_page_has_the_committed_rows(root: Path, tmp_path: Path, monkeypatch
 def test_a_regime_without_rows_is_one_line(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = (root / TUNING).read_text().splitlines(keepends=True)
+    lines = (root / TRIALS).read_text().splitlines(keepends=True)
     short = tmp_path / "tuning.csv"
     short.write_text(lines[0] + "".join(line for line in lines[1:] if ",blurred," not in line))
     monkeypatch.chdir(root)
-    monkeypatch.setattr(tuned, "read_tuning", lambda: read_tuning(short))
+    monkeypatch.setattr(tuned, "read_trials", lambda: read_trials(short))
     monkeypatch.setattr("sys.argv", ["tuned"])
     before = (root / tuned.PAGE).read_bytes()
     assert tuned.main() == 2 and (root / tuned.PAGE).read_bytes() == before

@@ -18,18 +18,9 @@ from small_study import SMALL
 from pipeline.errors import InputError
 from pipeline.report import words
 from pipeline.stages.stage import PARAMS, processor, read_params
+from pipeline.trials import TRIALS, params_to_settings, read_trials, variant_definitions
 from pipeline.tune import default_changes, put_in, to_changes, to_trial
-from pipeline.tuning import (
-    SHARED,
-    TUNING,
-    can_be_alone,
-    clearly_above,
-    params_to_settings,
-    read_tuning,
-    setting_to_text,
-    tuning_check,
-    variant_definitions,
-)
+from pipeline.tuning import SHARED, can_be_alone, clearly_above, setting_to_text, tuning_check
 
 STEPS = (3000, 1000, 6000)
 
@@ -212,7 +203,7 @@ def test_settings_are_compared_on_one_machine(params: dict[str, Any]) -> None:
 
 
 def test_nothing_measured_covers_nothing(params: dict[str, Any], tmp_path: Path) -> None:
-    check = tuning_check(read_tuning(tmp_path / "none.csv"), params, 50)
+    check = tuning_check(read_trials(tmp_path / "none.csv"), params, 50)
     assert not check.covers and check.differing == []
 
 
@@ -259,7 +250,7 @@ def test_rows_measured_again_take_their_old_places(params: dict[str, Any], tmp_p
     put_in(path, later.assign(**{"classifier.new": 0.5}))  # a param that was not there before
     whole = pd.read_csv(path)
     assert whole["accuracy"].tolist() == [95, 91, 0.333333, 4, 5, 6]
-    assert tuning_check(read_tuning(path), params, 50).arms[0].accuracies == [95, 91, 0.333333]
+    assert tuning_check(read_trials(path), params, 50).arms[0].accuracies == [95, 91, 0.333333]
 
 
 @pytest.mark.parametrize(
@@ -269,7 +260,7 @@ def test_a_damaged_table_is_one_line(text: str, tmp_path: Path) -> None:
     path = tmp_path / "tuning.csv"
     path.write_text(text)
     with pytest.raises(InputError, match=r"tuning\.csv: damaged .*; restore it with") as error:
-        read_tuning(path)
+        read_trials(path)
     assert "\n" not in str(error.value)
 
 
@@ -344,7 +335,7 @@ def test_the_command_on_a_small_study(root: Path, tmp_path: Path) -> None:
     before = (folder / PARAMS).read_bytes()
     done = call(root, folder, "--replicates", "2", "--set", "steps=5,learning_rate=0.5", "blur=0.3")
     assert done.returncode == 0, done.stderr
-    found = pd.read_csv(folder / TUNING)
+    found = pd.read_csv(folder / TRIALS)
     arms = set(found["arm"])
     assert {"real", "real+gan", "agreeing", "gan"} <= arms and len(found) == len(arms) * 2 * 3
     assert set(found["split.label_noise"]) == {0.5} and set(found["data.shift"]) == {"blurred"}
@@ -359,7 +350,7 @@ def test_the_command_on_a_small_study(root: Path, tmp_path: Path) -> None:
     )
     assert (folder / PARAMS).read_bytes() == before
     assert sorted(path.name for path in folder.iterdir()) == [".cache", "conf", "docs", "params.yaml"]
-    first = (folder / TUNING).read_bytes()
+    first = (folder / TRIALS).read_bytes()
     adopted = call(root, folder, "--adopt")
     assert adopted.returncode == 0, adopted.stderr
     soft = found["arms.classical.blur"] == 0.3
@@ -386,10 +377,10 @@ def test_the_command_on_a_small_study(root: Path, tmp_path: Path) -> None:
     again = call(root, folder, "--replicates", "2", "--set", "steps=5,learning_rate=0.5")
     assert again.returncode == 0
     changed = "real+classical" in better  # and with it the teacher, so that the arm that asks it is another
-    variants = pd.read_csv(folder / TUNING)["variant"].dropna().unique()
+    variants = pd.read_csv(folder / TRIALS)["variant"].dropna().unique()
     assert len(variants) == 1 + changed and all(map(str.startswith, variants, asking))
     if not changed:
-        assert (folder / TUNING).read_bytes() == first
+        assert (folder / TRIALS).read_bytes() == first
 
 
 @pytest.mark.parametrize(
@@ -407,11 +398,11 @@ def test_the_command_on_a_small_study(root: Path, tmp_path: Path) -> None:
 def test_a_mistake_is_one_line_and_trains_nothing(arguments: list[str], said: str, root: Path, tmp_path: Path) -> None:
     done = call(root, folder_of_small_study(root, tmp_path), *arguments)
     assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1, done.stderr
-    assert not (tmp_path / TUNING).exists() and not (tmp_path / ".cache").exists()
+    assert not (tmp_path / TRIALS).exists() and not (tmp_path / ".cache").exists()
 
 
 def test_the_committed_table_is_whole(root: Path) -> None:
-    rows = read_tuning(root / TUNING)
+    rows = read_trials(root / TRIALS)
     keys = [name for name in rows.columns if name != "accuracy"]
     assert not rows.duplicated(keys).any() and rows["accuracy"].between(0, 100).all()
     for _, setting in rows.groupby(

@@ -39,6 +39,7 @@ CHANGES = {
         "baseline": [
             {"name": "fewer", "of": "real+copies", "per_class": 3},
             {"name": "pseudo", "of": "real", "pseudo": True},
+            {"name": "turned", "of": "real+copies", "distortion": {"rotate": 90.0}},
         ]
     },
 }
@@ -109,21 +110,20 @@ def test_arms_under_another_distortion_than_the_params_file_has(
     changed_params(study, arms={"classical": study.params["arms"]["classical"] | {"blur": 0.07}})
     status, lines = verified(capsys)
     assert status == 1
-    said = [line.split(": ", 1) for line in lines if "distortion" in line]
+    said = [line.split(": ", 1) for line in lines if "augmentation" in line]
     assert {place.removeprefix(f"budget {BUDGET}, arm ") for place, _ in said} == {
         *("real+classical", "real+gan+classical", "convincing"),  # whose batches are distorted
-        *("real+copies", "fewer"),  # whose copies are
+        *("real+copies", "fewer", "turned"),  # whose copies are
     }
     assert {text for _, text in said} == {
-        f"trained with distortion.blur {blur}, where params.yaml has 0.07; run `dvc repro`"
+        f"trained with augmentation.blur {blur}, where params.yaml has 0.07; run `dvc repro`"
     }
 
 
 def test_arms_and_gans_that_the_params_file_does_not_ask_for(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
     variants = study.params["variants"]["baseline"]
-    changed_params(
-        study, variants={"baseline": [variants[1], {"name": "new", "of": "real", "classical": True}]}, gan={"steps": 3}
-    )
+    new = {"name": "new", "of": "real", "classical": True}
+    changed_params(study, variants={"baseline": [*variants[1:], new]}, gan={"steps": 3})
     found(
         capsys,
         f"budget {BUDGET}: its GANs had steps 2, where params.yaml has 3; run `dvc repro`",
@@ -359,7 +359,7 @@ def test_copies_of_other_images(
         capsys,
         *(
             f"budget {BUDGET}, replicate {r}, arm {arm}: {text}"
-            for arm in ("real+copies", "fewer")
+            for arm in ("real+copies", "fewer", "turned")
             for r in range(REPLICATES)
         ),
     )
@@ -371,7 +371,7 @@ def test_copies_of_other_images(
     status, lines = verified(capsys)
     assert status == 0 and lines[1] == f"{SOUND}, as far as was checked"
     assert lines[0] == (
-        f"verify: budget {BUDGET}: 6 sets of copies or interpolated images come out otherwise here, but train_baseline "
+        f"verify: budget {BUDGET}: 9 sets of copies or interpolated images come out otherwise here, but train_baseline "
         "ran with torch 1.0: not counted as breaks"
     )
 

@@ -15,7 +15,7 @@ from pipeline.batches import class_rounds, to_bytes, to_tensors
 from pipeline.classifier.settings import ClassifierConfig, OwnSettings
 from pipeline.config import from_mapping, require
 from pipeline.images import LabelledImages
-from pipeline.transforms import Distortion, distort
+from pipeline.transforms import Distortion, OwnDistortion, distort
 
 Keep = Literal["all", "agreeing", "convincing", "novel"]
 
@@ -36,6 +36,8 @@ class Options:
     weighted by class. pseudo: the unlabelled images too, with the labels that the teacher reads.
 
     Of all: classical, whether each batch is distorted afresh (classical augmentation).
+
+    Of what is distorted, batches or fixed copies: distortion, what the arm has in place of arms.classical's distances.
     """
 
     share: float | None = None
@@ -49,6 +51,7 @@ class Options:
     batches: Literal["balanced", "natural", "weighted"] = "balanced"
     pseudo: bool = False
     classical: bool = False
+    distortion: OwnDistortion | None = None
 
     @property
     def judged(self) -> bool:
@@ -110,6 +113,7 @@ class Variant(Options):
             ({"batches"}, "real images alone", arm.real and arm.synthetic is None),
             ({"pseudo"}, "real images", arm.real),
             ({"classical"}, "undistorted batches", not arm.classical),
+            ({"distortion"}, "distorted images", arm.classical or self.classical or arm.synthetic == "copies"),
         ):
             wrong = sorted(changed & names)
             require(not wrong or holds, f"{', '.join(wrong)}: goes with an arm of {where}, which {self.of} is not")
@@ -197,8 +201,8 @@ class Shares:
 class ArmsConfig:
     """synthetic_share: part of a mixed batch that is synthetic, for each kind of synthetic image. copies_per_class,
     interpolated_per_class: size of the two synthetic sets made without a GAN. pseudo_confidence: probability from which
-    a teacher is sure of an unlabelled image. classical: the distortion of the classical arms and of the copies.
-    own_settings: arms that have not all settings of section `classifier`.
+    a teacher is sure of an unlabelled image. classical: the distortion of the classical arms and of the copies, where
+    they have none of their own. own_settings: arms that have not all settings of section `classifier`.
     """
 
     synthetic_share: Shares
@@ -224,15 +228,20 @@ class ArmsConfig:
         """Part of a mixed batch of `arm` that is synthetic: its own, or that of its kind of images."""
         return arm.share or self.synthetic_share.of(arm.synthetic)
 
+    def distance(self, arm: Arm) -> Distortion:
+        """How far the batches of `arm`, or its fixed copies, are distorted, where they are."""
+        return self.classical if arm.distortion is None else arm.distortion.over(self.classical)
+
     def record(self, arm: Arm, shared: ClassifierConfig) -> dict[str, Any]:
         """All that makes a training of `arm` but its images, as arms.json has it: `asdict(arm)`; synthetic_share, None
-        where batches are not mixed; settings, of its classifier; distortion, of its batches or its fixed copies.
+        where batches are not mixed; settings, of its classifier; augmentation, the distances of its batches or its
+        fixed copies.
         """
         distorted, mixed = arm.classical or arm.synthetic == "copies", arm.real and arm.synthetic is not None
         return dataclasses.asdict(arm) | {
             "synthetic_share": self.mixed_share(arm) if mixed else None,
             "settings": dataclasses.asdict(self.settings(arm.name, shared)),
-            "distortion": dataclasses.asdict(self.classical) if distorted else None,
+            "augmentation": dataclasses.asdict(self.distance(arm)) if distorted else None,
         }
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from pipeline.contrasts import Contrast
+from pipeline.contrasts import Contrast, arms_to_reals
 from pipeline.report.study import Budget, Study
 from pipeline.report.text import between, number, signed, typeset
 from pipeline.report.theme import ARM_COLOURS, INK, MARKS, PALE, Picture, draw, logarithmic
@@ -155,7 +155,7 @@ def ratio_charts(study: Study, budget: Budget) -> list[Picture]:
 def _ratio_chart(study: Study, budget: Budget, family: Mapping[str, Mapping[str, Any]]) -> Picture:
     """family: what each arm of the chart was made of, by name."""
     full, arm = study.params["generate"]["per_class"], next(iter(family.values()))
-    base, reference = arm["of"] or arm["name"], "real+classical" if arm["classical"] else "real"
+    base, reference = arm["of"] or arm["name"], arms_to_reals(budget.arms)[next(iter(family))]
     ratios = {name: (one["per_class"] or full) / budget.size for name, one in family.items()}
     ratios = dict(sorted(ratios.items(), key=lambda item: item[1]))
     deltas = study.deltas[(study.deltas["budget"] == budget.size) & (study.deltas["reference"] == reference)]

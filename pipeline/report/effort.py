@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.report.study import Budget, Study
-from pipeline.tuning import own_settings
+from pipeline.trials import own_settings
 
 SHOWN = ("arm", "steps", "batch_size", "learning_rate")  # own settings that stand in columns of their own
 
@@ -26,9 +26,9 @@ class Effort:
     """Of one arm at one budget.
 
     steps: of the optimiser, the mean over replicates. same: all replicates took as many. phases: one after another, as
-    far as these steps go. distorted: every batch afresh. rate: the highest learning rate. own: its other settings that
-    are not those of all arms, as text. seconds: of a replicate, the
-    mean; None where the run's record does not say. shared: they are a mean over all arms of the stage.
+    far as these steps go. distorted: every batch afresh. rate: the highest learning rate. own: its other settings and
+    distances of distortion that are not those of all arms, as text. seconds: of a replicate, the mean; None where the
+    run's record does not say. shared: they are a mean over all arms of the stage.
     """
 
     arm: str
@@ -67,6 +67,7 @@ def budget_to_efforts(study: Study, budget: Budget) -> list[Effort]:
         by_arm = record.get("milliseconds_per_step_by_arm", {})  # not every record tells the arms apart
         milliseconds = by_arm.get(arm, record.get("milliseconds_per_step"))
         settings = own.get(str(arm), {})
+        apart = {key: value for key, value in settings.items() if key not in SHOWN} | (made["distortion"] or {})
         efforts.append(
             Effort(
                 arm=arm,
@@ -75,7 +76,7 @@ def budget_to_efforts(study: Study, budget: Budget) -> list[Effort]:
                 phases=_phases(made["phases"], steps),
                 distorted=made["classical"],
                 rate=(study.params["classifier"] | settings)["learning_rate"],
-                own=", ".join(f"{key} {value:g}" for key, value in settings.items() if key not in SHOWN),
+                own=", ".join(f"{key} {value:g}" for key, value in apart.items() if value is not None),
                 seconds=None if milliseconds is None else milliseconds * steps / 1000,
                 shared=arm not in by_arm,
             )

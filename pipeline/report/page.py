@@ -11,7 +11,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from pipeline.contrasts import Contrast, arms_to_fair
+from pipeline.contrasts import Contrast, arms_to_fair, arms_to_reals
 from pipeline.ledger import TRIALS
 from pipeline.report import charts, controls, curves, dataset, effort, pictures, predictors, tables, text, words, worth
 from pipeline.report.copying import copying
@@ -115,18 +115,18 @@ def _cards(study: Study, marked: Mapping[tuple[int, str, str], str]) -> list[dic
 def _delta_panels(study: Study, budget: Budget) -> list[tuple[str, Picture]]:
     """Titled delta charts of one budget: against real, against real+classical, and what else was compared."""
     rows, span = study.deltas[study.deltas["budget"] == budget.size], charts.deltas_span(study, budget.size)
-    usual = ["real", "real+classical"]
+    usual, reals = ["real", "real+classical"], [*arms_to_reals(budget.arms).values()]
     handmade = [name for name, arm in budget.arms.items() if arm["synthetic"] not in (None, "gan")]
     base = rows["arm"].map({name: arm["of"] for name, arm in budget.arms.items()})
     reference = rows["reference"]
     fair = reference.isin(_fair(budget).values())
-    variant, other = base.notna(), ~fair & ~reference.isin(usual)
+    variant, other = base.notna(), ~fair & ~reference.isin(reals)
     groups = [(f"Against {name}", rows[~variant & (reference == name)]) for name in usual]
     groups += [
         ("Against real images with pseudo-labels, which know as much", rows[fair]),
         ("GAN images against images made without a GAN", rows[~variant & reference.isin(handmade)]),
         ("Variants, each against the arm that it varies", rows[variant & (reference == base)]),
-        ("Variants against real images", rows[variant & (reference != base) & reference.isin(usual)]),
+        ("Variants against real images", rows[variant & (reference != base) & reference.isin(reals)]),
         ("Other contrasts", rows[~(~variant & reference.isin(handmade)) & (~variant | (reference != base)) & other]),
     ]
     return [(title, charts.deltas_chart(study, group, span)) for title, group in groups if len(group)]

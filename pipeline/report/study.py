@@ -14,7 +14,8 @@ from pipeline.config import from_mapping
 from pipeline.files import read_json, reading
 from pipeline.images import LabelledImages, load, load_arrays
 from pipeline.ledger import ACCURACIES, LEDGER, Reuse, accuracies_to_key, count, read_ledger
-from pipeline.tuning import TUNING, TuningCheck, read_tuning, tuning_check
+from pipeline.trials import TRIALS, read_trials
+from pipeline.tuning import TuningCheck, tuning_check
 from pipeline.verdict import CompareConfig
 
 STAGES = ("prepare", "train_oracle", "compare")
@@ -123,7 +124,7 @@ def load_study(root: Path, budgets: Sequence[int], params: Mapping[str, Any]) ->
         budgets=parts,
         runs=[(name, read_json(artifacts / f"runs/{name}.json")) for name in names],
         reuse=_reuse(root, params["data"]),
-        tuning=read_tuning(root / TUNING),
+        tuning=read_trials(root / TRIALS),
     )
 
 

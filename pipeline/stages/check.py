@@ -101,6 +101,10 @@ def to_params(values: Mapping[str, Any]) -> Params:
             if not 0 < round(batch * share) < batch:
                 raise InputError(f"{key}: {share} of a batch of {batch} leaves no synthetic or no real image")
     for variant in variants:
+        try:
+            params.arms.distance(variant.arm())
+        except ValueError as error:
+            raise InputError(f"variants: distortion of {variant.name}: {error}") from None
         if variant.pseudo and not params.split.unlabelled_per_class:
             raise InputError(f"variants: {variant.name} takes unlabelled images; set split.unlabelled_per_class")
         if variant.fill and not params.split.rare_classes:

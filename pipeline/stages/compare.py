@@ -17,7 +17,7 @@ from pipeline.comparison import (
     predictions_to_mcnemar,
     predictions_to_recalls,
 )
-from pipeline.contrasts import arms_to_fair
+from pipeline.contrasts import arms_to_fair, arms_to_reals
 from pipeline.controls import controls_to_deltas
 from pipeline.errors import InputError
 from pipeline.files import read_json
@@ -60,7 +60,7 @@ def write_results(
     by_budget: dict[int, dict[str, NDArray[np.integer]]] = {}
     of: dict[str, str] = {}
     fair: dict[str, str] = {}
-    distorted: set[str] = set()
+    reals: dict[str, str] = {}
     splits = {budget: read_json(Path(f"artifacts/splits/{budget}.json")) for budget in budgets}
     for budget in budgets:
         arms: dict[str, NDArray[np.integer]] = {}
@@ -70,10 +70,10 @@ def write_results(
             made |= read_json(Path(f"artifacts/{kind}/{budget}/arms.json"))
         of |= {name: arm["of"] for name, arm in made.items() if arm["of"]}
         fair |= arms_to_fair(made, splits[budget]["unlabelled"])
-        distorted |= {name for name, arm in made.items() if arm["classical"]}
+        reals |= arms_to_reals(made)
         by_budget[budget] = {arm: predictions.astype(int) for arm, predictions in arms.items()}
     classes = read_json(Path("artifacts/data/summary.json"))["classes"]
-    study = Predictions(by_budget, labels, classes, of, fair, distorted)
+    study = Predictions(by_budget, labels, classes, of, fair, reals)
     per_class = {budget: split["per_class"] for budget, split in splits.items()}
     oracle = load_arrays(Path("artifacts/oracle/predictions.npz"))["predictions"].astype(int)
     deltas = predictions_to_deltas(study, config)

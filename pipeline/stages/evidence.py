@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.classifier.arms import Arm
+from pipeline.config import from_mapping
 from pipeline.errors import InputError
 from pipeline.files import read_json, reading
 from pipeline.images import LabelledImages, load, load_arrays
@@ -64,7 +65,7 @@ def load_arms(budget: int, kind: str) -> dict[str, Arm]:
     path = ARTIFACTS / f"{kind}/{budget}/arms.json"
     with reading(path):
         return {
-            name: Arm(**{field.name: values[field.name] for field in dataclasses.fields(Arm)})
+            name: from_mapping(Arm, {field.name: values[field.name] for field in dataclasses.fields(Arm)}, str(path))
             for name, values in read_json(path).items()
         }
 

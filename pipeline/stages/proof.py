@@ -13,7 +13,7 @@ from itertools import product
 
 import numpy as np
 
-from pipeline.classifier.arms import ArmsConfig, affine_copies, interpolated
+from pipeline.classifier.arms import BASELINE_ARMS, Arm, ArmsConfig, affine_copies, interpolated
 from pipeline.classifier.network import Classifier
 from pipeline.classifier.selection import Judgement
 from pipeline.classifier.teacher import images_to_probabilities, load_teacher
@@ -30,6 +30,7 @@ from pipeline.split import Split, load_pseudo_labels
 from pipeline.stages.controls import CONTROLS
 from pipeline.stages.evidence import ARTIFACTS, load_arms
 from pipeline.stages.generated import set_name
+from pipeline.transforms import Distortion
 
 BLOCK = 1000  # digits drawn at a time: whole chunks of `generate`, as stage generate drew them
 
@@ -40,7 +41,7 @@ MEASURED_WITH = {
     "oracle_config": ("oracle/config.json", "settings of an oracle than the study's"),
 }  # file, and what it is
 
-Due = Callable[[str, int | None, int], str | None]  # kind, images a class, replicate -> digest
+Due = Callable[[Arm, int], str | None]  # of an arm's synthetic set in a replicate: its digest
 
 
 def latent_scales(budget: int) -> list[float]:
@@ -165,13 +166,17 @@ def sets_due(budget: int, seed: int, reals: Sequence[LabelledImages], config: Ar
     """Digests of the synthetic sets that are made without a GAN, made again from the subsets and the study's seed."""
 
     @cache
-    def due(kind: str, per_class: int | None, replicate: int) -> str | None:
+    def made(kind: str, per_class: int | None, distance: Distortion | None, replicate: int) -> str | None:
         real, own_seed = reals[replicate], derive(seed, f"real+{kind}", budget, replicate)
-        if kind == "copies":
-            images = affine_copies(real, per_class or config.copies_per_class, config.classical, own_seed)
+        if distance is not None:
+            images = affine_copies(real, per_class or config.copies_per_class, distance, own_seed)
         else:
             images = interpolated(real, per_class or config.interpolated_per_class, own_seed)
         return images_to_digest(images)
+
+    def due(arm: Arm, replicate: int) -> str | None:
+        distance = config.distance(arm) if arm.synthetic == "copies" else None
+        return made(str(arm.synthetic), arm.per_class, distance, replicate)
 
     return due
 
@@ -182,17 +187,18 @@ def arms_remade(budget: int, replicates: int, due: Due) -> Iterator[str]:
     for (name, arm), replicate in product(load_arms(budget, "baseline").items(), range(replicates)):
         if arm.synthetic is not None:
             handed = saw[name][replicate].get("synthetic")
-            if handed != due(arm.synthetic, arm.per_class, replicate):
+            if handed != due(arm, replicate):
                 yield f"budget {budget}, replicate {replicate}, arm {name}: {_other(arm.synthetic)}"
 
 
 def controls_remade(budget: int, replicates: int, due: Due, models: Sequence[str]) -> Iterator[str]:
     """The same of the controls, and a line for each that saw such images though its arm has none."""
     saw = read_json(CONTROLS / f"{budget}/inputs.json") if models else {}
+    arms = {str(arm.synthetic): arm for arm in BASELINE_ARMS}
     for model, (arm, sets), kind in product(models, ARMS.items(), ("copies", "interpolated")):
         for replicate in range(replicates):
             handed = saw[f"{model}/{arm}"][replicate].get(kind)
-            if handed != (due(kind, None, replicate) if kind in sets else None):
+            if handed != (due(arms[kind], replicate) if kind in sets else None):
                 yield f"budget {budget}, control {model}/{arm}, replicate {replicate}: {_other(kind)}"
 
 

@@ -121,7 +121,11 @@ def make_study(
                 for step in range(5, STEPS["classifier"] + 1, 5)
             ]
             make_history(artifacts / f"{part}/{budget}/history.csv", ["arm", "replicate", "step", "loss"], rows)
-            made = {arm.name: asdict(arm) | {"phases": phases_of(arm)} for arm in ARMS if arm.name in arms}
+            made = {
+                arm.name: asdict(arm) | {"augmentation": None, "phases": phases_of(arm)}
+                for arm in ARMS
+                if arm.name in arms
+            }
             write_json(artifacts / f"{part}/{budget}/arms.json", made)
     return params
 

@@ -16,7 +16,7 @@ from pipeline.report.page import study_to_page
 from pipeline.report.study import load_study
 from pipeline.report.words import warnings
 from pipeline.stages.stage import write_json
-from pipeline.tuning import params_to_settings, variant_definitions
+from pipeline.trials import params_to_settings, variant_definitions
 
 
 def test_every_arm_had_the_same_effort(html: str) -> None:
@@ -49,6 +49,17 @@ def test_unequal_effort_is_said(study: tuple[Path, dict[str, Any]]) -> None:
     assert (efforts["gan"].steps, efforts["gan"].seen, efforts["gan"].seconds) == (200, 12_800, 6.0)  # its own 30 ms
     assert efforts["real+gan"].seconds == 8.0 and efforts["real+gan"].shared  # its stage's mean
     assert not efforts["gan"].shared
+
+
+def test_distances_of_its_own_are_told(study: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    root = shutil.copytree(study[0], tmp_path / "study")
+    path = root / "artifacts/baseline/5/arms.json"
+    arms = json.loads(path.read_text())
+    arms["real+classical"]["distortion"] = {"rotate": 30.0, "scale": None, "blur": 0.0}
+    path.write_text(json.dumps(arms))
+    loaded = load_study(root, [5], study[1])
+    efforts = {effort.arm: effort for effort in budget_to_efforts(loaded, loaded.budgets[0])}
+    assert (efforts["real+classical"].own, efforts["real"].own) == ("rotate 30, blur 0", "")
 
 
 def test_phases_are_told_one_after_another(study: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
