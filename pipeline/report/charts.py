@@ -26,13 +26,13 @@ QUESTIONS = {
 }
 
 
-def deltas_chart(study: Study, rows: pd.DataFrame, span: Span) -> Picture:
+def deltas_chart(study: Study, rows: pd.DataFrame, span: Span, named: bool) -> Picture:
     """Contrasts of one budget, a row each: interval, estimate marked by its verdict, a dot a replicate.
 
     rows: of study.deltas. span: the axis in points; an estimate beyond it becomes an arrow at the edge.
+    named: the chart's title names the reference, so that the rows need not.
     """
     accuracies = study.budget_accuracies(int(rows["budget"].iloc[0]))
-    several = rows["reference"].nunique() > 1
 
     def paint(axes: Axes) -> None:
         margin = study.compare.margin
@@ -52,7 +52,7 @@ def deltas_chart(study: Study, rows: pd.DataFrame, span: Span) -> Picture:
             place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center"}
             label = typeset(f"{signed(delta)} {row['verdict']}")
             axes.text(1.04, y, label, color=mark.colour, weight="bold" if primary else "normal", **place)
-            name = f"{row['arm']}\nagainst {row['reference']}" if several else row["arm"]
+            name = row["arm"] if named else f"{row['arm']}\nagainst {row['reference']}"
             names.append(f"{name}\n(primary)" if primary else name)
         axes.set(xlim=span, ylim=(len(rows) - 0.4, -0.5), yticks=range(len(rows)), yticklabels=names)
         axes.set_xlabel("delta in accuracy, points")
@@ -60,7 +60,7 @@ def deltas_chart(study: Study, rows: pd.DataFrame, span: Span) -> Picture:
         axes.grid(visible=False, axis="y")
         axes.spines["left"].set_visible(False)
 
-    return draw(paint, 0.62 + (0.5 if several else 0.42) * len(rows), _deltas_alt(rows))
+    return draw(paint, 0.62 + (0.42 if named else 0.5) * len(rows), _deltas_alt(rows))
 
 
 def deltas_span(study: Study, size: int) -> Span:

@@ -129,7 +129,11 @@ def _delta_panels(study: Study, budget: Budget) -> list[tuple[str, Picture]]:
         ("Variants against real images", rows[variant & (reference != base) & reference.isin(reals)]),
         ("Other contrasts", rows[~(~variant & reference.isin(handmade)) & (~variant | (reference != base)) & other]),
     ]
-    return [(title, charts.deltas_chart(study, group, span)) for title, group in groups if len(group)]
+    return [
+        (title, charts.deltas_chart(study, group, span, named=place < len(usual)))
+        for place, (title, group) in enumerate(groups)
+        if len(group)
+    ]
 
 
 def _data(study: Study) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -27,13 +28,17 @@ def test_variants_have_charts_of_their_own(study: tuple[Path, dict[str, Any]], t
     arms["real+gan+classical"]["of"] = "real+gan"
     write_json(path, arms)
     loaded = load_study(root, [5], study[1])
-    titles = [title for title, _ in _delta_panels(loaded, loaded.budgets[0])]
-    assert titles == [
+    panels = dict(_delta_panels(loaded, loaded.budgets[0]))
+    assert [*panels] == [
         "Against real",
         "Against real+classical",
         "GAN images against images made without a GAN",
         "Variants against real images",
     ]
+    # Where the title does not say against what, each row does.
+    drawn = {title: b64decode(panel.src.split(",", 1)[1]).decode() for title, panel in panels.items()}
+    assert "against real" not in drawn["Against real"]
+    assert ">against real<" in drawn["Variants against real images"]
 
 
 def with_variants_of(root: Path, generated: Sequence[dict[str, Any]], shares: dict[str, float], batch: int) -> None:
@@ -47,7 +52,7 @@ def with_variants_of(root: Path, generated: Sequence[dict[str, Any]], shares: di
         arm = variant.arm()
         synthetic = round(batch * (arm.share or shares["gan"]))
         phase = {"steps": STEPS["classifier"], "batch": {"real": batch - synthetic, "gan": synthetic}}
-        made[arm.name] = asdict(arm) | {"phases": [phase]}
+        made[arm.name] = asdict(arm) | {"augmentation": None, "phases": [phase]}
         for i, (own, change) in enumerate(zip(owns, ({"delta": float(delta)}, {}, {}), strict=True)):
             tables[i] = pd.concat([tables[i], own.assign(arm=arm.name, **change)])
     write_json(path, made)
