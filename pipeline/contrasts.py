@@ -31,8 +31,8 @@ def arms_that_know(made: Mapping[str, Mapping[str, Any]], unlabelled: int) -> li
 
 
 def arms_to_fair(made: Mapping[str, Mapping[str, Any]], unlabelled: int) -> dict[str, str]:
-    """Arm -> the real images with pseudo-labels, distorted or not as it has them: a reference that knows as much, for
-    each arm that knows the unlabelled images and has synthetic ones. Arguments as of `arms_that_know`.
+    """Arm -> the real images with pseudo-labels, distorted as far as its own: a reference that knows as much, for each
+    arm that knows the unlabelled images and has synthetic ones, where there is one. Arguments as of `arms_that_know`.
     """
     known = arms_that_know(made, unlabelled)
     plain = [name for name in known if made[name]["synthetic"] is None]
@@ -45,28 +45,23 @@ def arms_to_fair(made: Mapping[str, Mapping[str, Any]], unlabelled: int) -> dict
 
 
 def arms_to_reals(made: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Arm -> the real images as it has them: `real`; where its batches are distorted the first arm of real images alone
-    whose batches are as far, or `real+classical` if there is none. made: what arms.json holds, by name.
+    """Arm -> the real images as it has them: `real`, or where its batches are distorted the first arm of real images
+    alone, balanced by class, whose batches are as far, if there is one. made: what arms.json holds, by name.
     """
     plain = [
         name
         for name, arm in made.items()
         if arm["synthetic"] is None and not arm["pseudo"] and arm["batches"] == "balanced"
     ]
-    return {
-        name: next(
-            (real for real in plain if _distorted_alike(arm, made[real])),
-            "real+classical" if arm["classical"] else "real",
-        )
-        for name, arm in made.items()
-    }
+    alike = {name: [real for real in plain if _distorted_alike(arm, made[real])] for name, arm in made.items()}
+    return {name: reals[0] for name, reals in alike.items() if reals}
 
 
 def _distorted_alike(arm: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether both have their batches distorted equally far, or neither has."""
     if not (arm["classical"] and other["classical"]):
         return arm["classical"] == other["classical"]
-    return bool(arm["augmentation"] == other["augmentation"])
+    return bool(arm.get("augmentation") == other.get("augmentation"))
 
 
 def contrasts(
@@ -79,17 +74,19 @@ def contrasts(
 
     of: the arm that a variant varies. A variant is held against that one, and against the real images as it has them,
     so that many variants do not cost every other contrast its power. fair: the arm that knows the same unlabelled
-    images as another, against which this one is held as well. reals: as `arms_to_reals` gives it; `real` where it says
-    nothing.
+    images as another, against which this one is held as well. reals: as `arms_to_reals` gives it; a variant that it
+    lacks is held against no real images, which would differ from it in two things.
     """
     of, reals = of or {}, reals or {}
     pairs = [(arm, reference) for reference in ("real", "real+classical") for arm in arms if arm not in of]
     # Synthetic images without a GAN: what the GAN must beat to have earned its place.
     pairs += [("real+gan", "real+copies"), ("real+gan", "real+interpolated")]
-    rivals = [arm for arm, base in of.items() if base in ("real+copies", "real+interpolated")]
-    pairs += [("real+gan+classical", arm) for arm in rivals if reals.get(arm) == reals.get("real+gan+classical", "")]
+    rivals = [arm for arm, base in of.items() if base in ("real+copies", "real+interpolated") and arm in reals]
+    distorted = ["real+gan+classical", *(arm for arm, base in of.items() if base == "real+gan+classical")]
+    for rival in rivals:  # the first that is distorted as far
+        pairs += [(arm, rival) for arm in distorted if reals.get(arm) == reals[rival]][:1]
     pairs += list(of.items())
-    pairs += [(arm, reals.get(arm, "real")) for arm in of]
+    pairs += [(arm, reals[arm]) for arm in of if arm in reals]
     pairs += list((fair or {}).items())
     present = [pair for pair in dict.fromkeys(pairs) if len(set(pair)) == 2 and set(pair) <= set(arms)]
     return [pair for i, pair in enumerate(present) if pair[::-1] not in present[:i]]

@@ -6,7 +6,8 @@ and of arms.classical, the distortions of classical augmentation.
 Column `variant` has what defines an arm that is a variant, whose name alone would not tell it from another's. Where a
 teacher labels or judges images, it had the study's settings in every trial; what these were belongs to the definition
 of a variant that asks it, and in a study with unlabelled images, whose GANs learn from its labels, to the params.
-Column `machine` has the processor or GPU, as each rounds otherwise: settings are compared on one machine alone.
+Column `machine` has the processor or GPU, as each rounds otherwise: settings are compared on one machine alone. Rows
+from before there was that column have none, and are compared with one another.
 """
 
 from __future__ import annotations
@@ -89,8 +90,10 @@ def variant_definitions(params: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _to_text(value: Any) -> str:
-    """A section as `blur 0 rotate 5`."""
-    return " ".join(f"{key} {one}" for key, one in sorted(value.items())) if isinstance(value, Mapping) else str(value)
+    """A section as `blur 0 rotate 5`, without what is None."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    return " ".join(f"{key} {one:g}" for key, one in sorted(value.items()) if one is not None)
 
 
 def teacher_to_text(params: Mapping[str, Any]) -> str:

@@ -34,6 +34,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from pipeline.classifier.arms import ARMS, with_variants
+from pipeline.compute import describe
 from pipeline.config import from_mapping
 from pipeline.errors import InputError
 from pipeline.files import read_json
@@ -41,7 +42,7 @@ from pipeline.images import load_arrays
 from pipeline.report import words
 from pipeline.report.tables import tuning_to_text
 from pipeline.stages.check import to_params
-from pipeline.stages.stage import PARAMS, read_params, write_csv
+from pipeline.stages.stage import PARAMS, processor, read_params, write_csv
 from pipeline.studies import merge
 from pipeline.transforms import Distortion
 from pipeline.trials import (
@@ -126,6 +127,7 @@ def trials(params: Mapping[str, Any], budget: int, replicates: int, grid: Sequen
     Raises InputError where a stage ended with another status than 0; it has said why.
     """
     CACHE.mkdir(exist_ok=True)
+    machine = params_to_machine(params)
     with tempfile.TemporaryDirectory(prefix="tune-") as temporary:
         folder = Path(temporary)
         for lent in (CACHE, RECIPES):
@@ -141,7 +143,6 @@ def trials(params: Mapping[str, Any], budget: int, replicates: int, grid: Sequen
             run_stages(folder, CLASSIFIERS, budget)
             setting = {CLASSIFIER + key: value for key, value in trial["classifier"].items()}
             setting |= {DISTORTION + key: value for key, value in trial["arms"]["classical"].items()}
-            machine = read_machine(folder / "artifacts" / "runs" / f"{CLASSIFIERS[0]}@{budget}.json")
             settings = {"budget": budget, "seed": SEED, **params_to_settings(params), **setting, MACHINE: machine}
             accuracies = read_accuracies(folder / "artifacts", budget)
             definitions = variant_definitions(params)
@@ -152,14 +153,15 @@ def trials(params: Mapping[str, Any], budget: int, replicates: int, grid: Sequen
 def adopt(params: Mapping[str, Any], budget: int) -> list[str]:
     """Write to params.yaml what arms.own_settings is where each arm has its best measured setting; returns what to say.
 
-    Width and distortions are for all arms: paired ones start from the same weights, and copies, batches and teacher
-    have one augmentation. Raises InputError where the study's settings, or one of its arms, were not measured.
+    Width and distortions are for all arms but variants: paired ones start from the same weights, and copies, batches
+    and teacher have one augmentation. Raises InputError where the study's settings, or one of its arms, were not
+    measured.
     """
     if budget not in params["study"]["budgets"]:
         raise InputError(f"--budget {budget}: the study has {', '.join(map(str, params['study']['budgets']))}")
     if "own_settings" not in params["arms"]:
         raise InputError(f"{PARAMS}: arms.own_settings is missing; add `own_settings: []` to section arms")
-    check = tuning_check(read_trials(), params, budget, own={})
+    check = tuning_check(read_trials(), params, budget, own={}, machine=params_to_machine(params))
     if not check.covers:
         why = f" ({words.tuned(check)[0]})" if check.differing else ""
         why = why or (" (it holds the shared settings alone)" if check.arms else "")
@@ -179,7 +181,7 @@ def adopt(params: Mapping[str, Any], budget: int) -> list[str]:
         f"chosen among {'; '.join(map(setting_to_text, filter(can_be_alone, check.settings)))}",
         *(
             f"{arm.arm} does better still with {setting_to_text(check.settings[arm.best])}, which no arm can have "
-            "alone; set it for all and measure again"
+            "alone; set it for all (or give a variant that distortion) and measure again"
             for arm in check.arms
             if arm.best != arm.best_alone
         ),
@@ -225,10 +227,13 @@ def read_accuracies(artifacts: Path, budget: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def read_machine(record: Path) -> str:
-    """What trained: the GPU, or the processor, by the record that a stage left."""
-    made = read_json(record)
-    return str(made["machine"]["processor"] if made["device"] == "CPU" else made["device"])
+def params_to_machine(params: Mapping[str, Any]) -> str:
+    """What trains a study: the GPU or the processor of this machine, or `dask CPU` where a cluster does."""
+    compute = to_params(params).compute
+    device = str(describe(compute, [])["device"])
+    if compute.backend != "local":
+        return f"{compute.backend} {device}"
+    return processor() if device == "CPU" else device
 
 
 def put_in(path: Path, table: pd.DataFrame) -> None:
@@ -251,7 +256,7 @@ def tune(params: Mapping[str, Any], budgets: Sequence[int], replicates: int, gri
     for budget in budgets:
         for number, said in enumerate(trials(params, budget, replicates, grid), 1):
             print(f"tune@{budget}: setting {number} of {len(grid)}: {said}", flush=True)
-        check = tuning_check(read_trials(), params, budget)
+        check = tuning_check(read_trials(), params, budget, machine=params_to_machine(params))
         print(
             "\n".join(
                 [f"\nAt {budget} images a class:", tuning_to_text(check).to_string(index=False), *words.tuned(check)]

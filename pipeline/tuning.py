@@ -7,7 +7,7 @@ distortions of classical augmentation.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from pipeline.trials import (
     variant_definitions,
 )
 
-NEVER_ALONE = (CLASSIFIER + "width", DISTORTION)  # what all arms share: their first weights, and one augmentation
+NEVER_ALONE = (CLASSIFIER + "width", DISTORTION)  # what arms share: their first weights, and one augmentation
 CONTRASTS = (("real+gan", "real"), ("real+gan+classical", "real+classical"))
 SHARED = "shared"  # the setting that section `classifier` has, for every arm without one of its own
 
@@ -86,12 +86,17 @@ class TuningCheck:
 
 
 def tuning_check(
-    table: pd.DataFrame, params: Mapping[str, Any], budget: int, own: Mapping[str, Mapping[str, Any]] | None = None
+    table: pd.DataFrame,
+    params: Mapping[str, Any],
+    budget: int,
+    own: Mapping[str, Mapping[str, Any]] | None = None,
+    machine: str = "",
 ) -> TuningCheck:
     """What `table`, the rows of docs/tuning.csv, says of a study with `params` at `budget` images a class.
 
-    Of its primary contrast first, then of `CONTRASTS`. Of several machines the one that tried most settings counts.
-    own: as `own_settings` gives it, which it is if left out.
+    Of its primary contrast first, then of `CONTRASTS`. own: as `own_settings` gives it, which it is if left out.
+    machine: whose rows to prefer. Else, of several that tried the study's own settings, the one counts that covers most
+    of its arms, then the one with most settings and replicates, and among equals the latest.
     """
     here, primary = {"budget": budget, **params_to_settings(params)}, params["compare"]["primary"]
     if table.empty:
@@ -103,29 +108,30 @@ def tuning_check(
     table = table.reindex(columns=list(dict.fromkeys([*table.columns, *section, MACHINE])))
     table[MACHINE] = table[MACHINE].astype(object).fillna("")
     groups = [
-        (
+        _Group(
             _differing(dict(zip(regime, values, strict=True)), _without(here, section)),
-            machine,
+            of_machine,
             {
-                _changes(dict(zip(section, setting, strict=True)), shared): of_setting
+                _changes(dict(zip(section, setting, strict=True)), shared): _of_study(of_setting, params)
                 for setting, of_setting in rows.groupby(section, dropna=False, sort=False)
             },
         )
-        for (*values, machine), rows in table.groupby([*regime, MACHINE], dropna=False, sort=False)
+        for (*values, of_machine), rows in table.groupby([*regime, MACHINE], dropna=False, sort=False)
     ]
-    differing, machine, by_setting = min(groups, key=lambda group: (len(group[0]), () not in group[2], -len(group[2])))
-    settings = sorted(by_setting, key=len)  # the shared one first, then what changes little: the best among equals
-    if differing or settings[0]:
-        nearest = min(settings, key=len)
-        return TuningCheck([*differing, *_differing({**shared, **dict(nearest)}, shared)], [], 0, [], [])
-    of_study = {setting: _of_study(by_setting[setting], params) for setting in settings}
-    arms = set(of_study[()]["arm"])
-    settings = [setting for setting in settings if arms <= set(of_study[setting]["arm"])]  # the same for every arm
-    tables = _by_arm([of_study[setting] for setting in settings])
+    asked = {
+        arm: _changes({**shared, **{CLASSIFIER + key: value for key, value in changed.items()}}, shared)
+        for arm, changed in (own_settings(params) if own is None else own).items()
+    }
+    group = min(reversed(groups), key=lambda group: group.rank(machine, asked.values()))
+    if group.differing or not group.arms:
+        nearest = min(group.by_setting, key=len)
+        differing = [*group.differing, *_differing({**shared, **dict(nearest)}, shared)]
+        return TuningCheck(differing, [], 0, [], [])
+    settings = group.settings
+    tables = _by_arm([group.by_setting[setting] for setting in settings])
     places, alone = dict.fromkeys(tables, 0), [*map(can_be_alone, settings)]
-    for arm, changed in (own_settings(params) if own is None else own).items():
+    for arm, setting in asked.items():
         if arm in tables:
-            setting = _changes({**shared, **{CLASSIFIER + key: value for key, value in changed.items()}}, shared)
             if setting not in settings:
                 measured = " or ".join(map(setting_to_text, settings))
                 return TuningCheck([(f"{arm} at", measured, setting_to_text(setting))], [], 0, [], [])
@@ -140,8 +146,41 @@ def tuning_check(
             for arm, reference in dict.fromkeys([(primary["arm"], primary["reference"]), *CONTRASTS])
             if {arm, reference} <= tables.keys()
         ],
-        machine,
+        group.machine,
     )
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Trials of one regime on one machine. differing: as of `TuningCheck`. by_setting: the study's rows of each."""
+
+    differing: list[tuple[str, Any, Any]]
+    machine: str
+    by_setting: Mapping[Setting, pd.DataFrame]
+
+    @property
+    def arms(self) -> set[str]:
+        """Those that were tried with the settings that the study has; none where these were not tried."""
+        return set(self.by_setting[()]["arm"]) if () in self.by_setting else set()
+
+    @property
+    def settings(self) -> list[Setting]:
+        """Those that all these arms were tried with: the shared one, then what changes little, best among equals."""
+        tried = sorted(self.by_setting, key=len)
+        return [setting for setting in tried if self.arms <= set(self.by_setting[setting]["arm"])]
+
+    def rank(self, machine: str, asked: Collection[Setting]) -> tuple[int, ...]:
+        """The lowest tells most of the study. asked: settings that its arms have of their own."""
+        replicates = self.by_setting[()]["replicate"].nunique() if self.arms else 0
+        return (
+            len(self.differing),
+            not self.arms,
+            bool(machine) and self.machine != machine,
+            len({*asked} - {*self.settings}),
+            -len(self.arms),
+            -len(self.settings),
+            -replicates,
+        )
 
 
 def clearly_above(estimate: Estimate, replicates: int, margin: float) -> bool:

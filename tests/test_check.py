@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.stages.check import check, to_params
+from pipeline.stages.check import check, notes, to_params
 from pipeline.stages.stage import Stage, read_params
 
 ROOT = Path(__file__).parent.parent
@@ -163,6 +163,20 @@ def test_an_impossible_distortion_of_a_variant_is_named() -> None:
     variant = {"name": "far", "of": "real+classical", "distortion": {"rotate": 181}}
     said = message(changed("variants.baseline", [variant]))
     assert said == "variants: distortion of far: rotate: must be at most 180 degrees"
+
+
+def test_a_distortion_that_tells_nothing_apart_is_noted() -> None:
+    blur = COMMITTED["arms"]["classical"]["blur"]
+    far = {"of": "real+gan+classical", "distortion": {"rotate": 60.0}}
+    alone = changed("variants.generated", [{"name": "far", **far}])
+    assert notes(to_params(alone)) == [
+        "variants: far is held against real+gan+classical alone, as no arm of real images is distorted as far; add a "
+        "variant of real+classical with its distortion"
+    ]
+    alone["variants"]["baseline"] = [{"name": "real far", **far, "of": "real+classical"}]
+    assert notes(to_params(alone)) == []
+    same = changed("variants.baseline", [{"name": "same", "of": "real+copies", "distortion": {"blur": blur}}])
+    assert notes(to_params(same)) == ["variants: same is distorted as all arms are; leave its distortion out"]
 
 
 def test_an_arm_is_not_compared_with_itself() -> None:

@@ -53,7 +53,7 @@ def test_what_knows_unlabelled_images_is_held_against_pseudo_labels_too() -> Non
 
 def test_what_needs_no_gan_is_held_against_the_gan_where_both_are_distorted() -> None:
     of = {"soft": "real+interpolated", "few": "real+interpolated", "mine": "real+gan"}
-    reals = dict.fromkeys(["soft", "mine", "real+gan+classical", "real+classical"], "real+classical")
+    reals = dict.fromkeys(["soft", "mine", "real+gan+classical", "real+classical"], "real+classical") | {"few": "real"}
     pairs = contrasts([*ARMS, *of], of, reals=reals)
     added = [("real+gan+classical", "soft"), *of.items()]
     added += [("soft", "real+classical"), ("few", "real"), ("mine", "real+classical")]
@@ -74,13 +74,18 @@ def test_what_is_distorted_is_held_against_real_images_distorted_as_far() -> Non
     made |= {"pseudo": made_of("real+classical", True), "pseudo+sharp": made_of("real+classical", True, blur=0)}
     fair = arms_to_fair(made, 200)
     assert (fair["real+gan+classical"], fair["gan+sharp"]) == ("pseudo", "pseudo+sharp") and "real+gan" not in fair
-    # Without such an arm, against what all have.
-    assert (
-        arms_to_reals({"real+classical": made_of("real+classical"), "far": made_of("real+classical+gan", blur=2)})[
-            "far"
-        ]
-        == "real+classical"
-    )
+    # What needs no GAN is held against the GAN's arm that is distorted as far, the first of these.
+    made["soft+sharp"] = made_of("real+interpolated+classical", blur=0)
+    of = sharp | {"soft+sharp": "real+interpolated"}
+    pairs = contrasts(list(made), of, reals=arms_to_reals(made))
+    assert [pair for pair in pairs if pair[1] == "soft+sharp"] == [("gan+sharp", "soft+sharp")]
+    assert ("soft+sharp", "real+sharp") in pairs
+    # Where no real images are distorted as far, against none: it would differ from them in two things.
+    del made["real+sharp"], of["real+sharp"]
+    reals = arms_to_reals(made)
+    assert "gan+sharp" not in reals and reals["copies+sharp"] == "real"
+    pairs = contrasts(list(made), of, reals=reals)
+    assert [pair for pair in pairs if "gan+sharp" in pair] == [("gan+sharp", "real+gan+classical")]
 
 
 def test_the_rows_of_a_study_are_those_of_each_budget_and_the_primary_one() -> None:

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from small_study import SMALL
 
 from pipeline.errors import InputError
 from pipeline.report import words
 from pipeline.stages.stage import PARAMS, processor, read_params
 from pipeline.trials import TRIALS, params_to_settings, read_trials, variant_definitions
-from pipeline.tune import default_changes, put_in, to_changes, to_trial
+from pipeline.tune import default_changes, params_to_machine, put_in, to_changes, to_trial
 from pipeline.tuning import SHARED, can_be_alone, clearly_above, setting_to_text, tuning_check
 
 STEPS = (3000, 1000, 6000)
@@ -113,6 +114,16 @@ def test_a_variant_is_known_by_what_defines_it(params: dict[str, Any]) -> None:
     assert arms({"name": "half", "of": "real+gan+classical", "share": 0.5}) == arms() == ["real"]
 
 
+def test_a_variant_with_distances_of_its_own_is_known_by_these(params: dict[str, Any]) -> None:
+    def definition(**distortion: Any) -> str:
+        sharp = {"name": "sharp", "of": "real+classical", "distortion": distortion}
+        return variant_definitions(params | {"variants": {"baseline": [sharp]}})["sharp"]
+
+    assert definition(blur=0, rotate=5.0) == "distortion blur 0 rotate 5, of real+classical"
+    assert definition(rotate=5, blur=0.0, scale=None) == definition(blur=0, rotate=5.0)
+    assert definition(blur=0.1) != definition(blur=0)
+
+
 def test_what_asks_a_teacher_is_known_by_the_teachers_settings_too(params: dict[str, Any]) -> None:
     own = params["arms"] | {"own_settings": [{"arm": "real+classical", "steps": 70}, {"arm": "real", "steps": 9}]}
     soft, hard = {"name": "soft", "of": "real+gan", "labels": "soft"}, {"name": "few", "of": "real+gan", "per_class": 5}
@@ -199,7 +210,34 @@ def test_settings_are_compared_on_one_machine(params: dict[str, Any]) -> None:
     assert words.tuned(check)[-1] == "All of it on one machine (here)."
     # One that did not try the study's own settings can tell nothing of them.
     check = tuning_check(pd.concat([before[before[steps] == 3000], here[here[steps] != 3000]]), params, 50)
-    assert (check.machine, check.arms[0].accuracies) == ("", [7]) and words.tuned(check) == []
+    assert (check.machine, check.arms[0].accuracies) == ("", [7])
+    assert words.tuned(check) == ["On what machine was not recorded."]
+    # Of equals the latest; the one asked for, if it tried the study's settings; one that tried what an arm has.
+    both = pd.concat([here, there])
+    assert tuning_check(both, params, 50).machine == "there"
+    assert tuning_check(both, params, 50, machine="here").machine == "here"
+    assert tuning_check(both, params, 50, machine="nowhere").machine == "there"
+    short = pd.concat([here[here[steps] < 6000], there[there[steps] != 1000]])
+    for tried, machine in ((1000, "here"), (6000, "there")):
+        assert tuning_check(short, params, 50, {"real": {"steps": tried}}).machine == machine
+    # What has more of the study's arms, and more replicates, before what lacks them.
+    more = table({"real": [[1, 2, 3]], "gan": [[1, 1, 1]]}, params).assign(machine="more")
+    assert tuning_check(pd.concat([more, here]), params, 50).machine == "more"
+    longer = table({"real": [[1, 2, 3], [2, 3, 4]]}, params).assign(machine="longer")
+    assert tuning_check(pd.concat([longer, here]), params, 50).machine == "longer"
+
+
+def test_the_machine_is_what_trains(params: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def machine(**compute: Any) -> str:
+        return params_to_machine(params | {"compute": params["compute"] | compute})
+
+    assert machine(device="cpu") == processor()
+    assert machine(device="cpu", backend="dask") == "dask CPU"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "A GPU")
+    assert machine(device="cuda") == "A GPU"
+    assert machine(device="cuda", backend="ray") == "ray CUDA"
 
 
 def test_nothing_measured_covers_nothing(params: dict[str, Any], tmp_path: Path) -> None:
@@ -231,11 +269,11 @@ def test_another_regime_or_setting_is_named(params: dict[str, Any]) -> None:
         "variants": {},
     }
     assert tuning_check(rows, unused, 50).covers
-    # Of several regimes the closest is held against.
+    # Of several regimes the closest is held against, of equals the latest.
     blurred = params | {"data": params["data"] | {"shift": "blurred"}}
     both = pd.concat([rows, table({"real": [[4, 5, 6]]}, blurred, 10)])
     assert tuning_check(both, blurred, 10).arms[0].accuracies == [4, 5, 6]
-    assert tuning_check(both, blurred, 50).differing == [("data.shift", "none", "blurred")]
+    assert tuning_check(both, blurred, 50).differing == [("budget", 10, 50)]
 
 
 def test_rows_measured_again_take_their_old_places(params: dict[str, Any], tmp_path: Path) -> None:

@@ -155,7 +155,8 @@ def ratio_charts(study: Study, budget: Budget) -> list[Picture]:
 def _ratio_chart(study: Study, budget: Budget, family: Mapping[str, Mapping[str, Any]]) -> Picture:
     """family: what each arm of the chart was made of, by name."""
     full, arm = study.params["generate"]["per_class"], next(iter(family.values()))
-    base, reference = arm["of"] or arm["name"], arms_to_reals(budget.arms)[next(iter(family))]
+    base = arm["of"] or arm["name"]
+    reference = arms_to_reals(budget.arms).get(next(iter(family)), base)
     ratios = {name: (one["per_class"] or full) / budget.size for name, one in family.items()}
     ratios = dict(sorted(ratios.items(), key=lambda item: item[1]))
     deltas = study.deltas[(study.deltas["budget"] == budget.size) & (study.deltas["reference"] == reference)]
@@ -181,10 +182,11 @@ def accuracy_trend(study: Study) -> Picture:
     """Mean error of every arm against the budget, both on logarithmic axes."""
     sizes = [budget.size for budget in study.budgets]
     means = pd.DataFrame({size: 100 - study.budget_accuracies(size).mean() for size in sizes})
+    distorted = {name for budget in study.budgets for name, arm in budget.arms.items() if arm["classical"]}
 
     def paint(axes: Axes) -> None:
         for i, (arm, errors) in enumerate(means.iterrows()):
-            colour, style = ARM_COLOURS.get(str(arm), INK), "-" if "classical" in str(arm) else "--"
+            colour, style = ARM_COLOURS.get(str(arm), INK), "-" if arm in distorted else "--"
             axes.plot(sizes, errors, style, marker="os^vDPX"[i % 7], color=colour, label=str(arm), markersize=5)
         oracle = 100 - study.metrics["oracle"]["accuracy"]
         if oracle > 0:

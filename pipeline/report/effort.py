@@ -67,7 +67,10 @@ def budget_to_efforts(study: Study, budget: Budget) -> list[Effort]:
         by_arm = record.get("milliseconds_per_step_by_arm", {})  # not every record tells the arms apart
         milliseconds = by_arm.get(arm, record.get("milliseconds_per_step"))
         settings = own.get(str(arm), {})
-        apart = {key: value for key, value in settings.items() if key not in SHOWN} | (made["distortion"] or {})
+        apart = {key: value for key, value in settings.items() if key not in SHOWN}
+        shared = study.params["arms"]["classical"]
+        moved = {key: value for key, value in (made.get("distortion") or {}).items() if value is not None}
+        apart |= {key: value for key, value in moved.items() if value != shared.get(key)}
         efforts.append(
             Effort(
                 arm=arm,
@@ -76,7 +79,7 @@ def budget_to_efforts(study: Study, budget: Budget) -> list[Effort]:
                 phases=_phases(made["phases"], steps),
                 distorted=made["classical"],
                 rate=(study.params["classifier"] | settings)["learning_rate"],
-                own=", ".join(f"{key} {value:g}" for key, value in apart.items() if value is not None),
+                own=", ".join(f"{key} {value:g}" for key, value in apart.items()),
                 seconds=None if milliseconds is None else milliseconds * steps / 1000,
                 shared=arm not in by_arm,
             )

@@ -120,7 +120,8 @@ def _delta_panels(study: Study, budget: Budget) -> list[tuple[str, Picture]]:
     base = rows["arm"].map({name: arm["of"] for name, arm in budget.arms.items()})
     reference = rows["reference"]
     fair = reference.isin(_fair(budget).values())
-    variant, other = base.notna(), ~fair & ~reference.isin(reals)
+    variant = base.notna()
+    other = ~fair & ~reference.isin(usual) & ~(variant & reference.isin(reals))
     groups = [(f"Against {name}", rows[~variant & (reference == name)]) for name in usual]
     groups += [
         ("Against real images with pseudo-labels, which know as much", rows[fair]),

@@ -86,10 +86,11 @@ def untuned(study: Study, budget: Budget) -> list[str]:
         return []
     better = [f"{arm.arm} by {plus_minus(arm.crossed)} ({setting_to_text(check.settings[arm.best])})" for arm in found]
     shared = [arm for arm in found if arm.best != arm.best_alone]
+    also = "; distortions and width are for all arms but variants, and set in params.yaml" if shared else ""
     return [
         f"other settings do better on the development part, {listed(better)} points: what gains on such an arm may owe "
-        "it to that. `python -m pipeline.tune --adopt` gives each arm the best that it can have alone"
-        f"{'; distortions and width are for all arms, and set in params.yaml' if shared else ''}. See Equal effort."
+        f"it to that. `python -m pipeline.tune --adopt` gives each arm the best that it can have alone{also}. "
+        "See Equal effort."
     ]
 
 
@@ -222,7 +223,7 @@ def tuned(check: TuningCheck) -> list[str]:
         f"they are, {signed(contrast.best)} with each arm at its own best: a change of {plus_minus(contrast.change)}, "
         f"or of {plus_minus(contrast.crossed)} where each replicate gets the settings that are best on all the others."
         for contrast in check.contrasts
-    ] + ([f"All of it on one machine ({check.machine})."] if check.machine else [])
+    ] + [f"All of it on one machine ({check.machine})." if check.machine else "On what machine was not recorded."]
 
 
 def _plain(value: Any) -> str:

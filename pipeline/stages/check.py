@@ -18,6 +18,7 @@ from pipeline.classifier.arms import ARMS, GAN_ARMS, ArmsConfig, VariantsConfig,
 from pipeline.classifier.settings import ClassifierConfig
 from pipeline.compute import ComputeConfig, resolve_device
 from pipeline.config import from_mapping, require
+from pipeline.contrasts import arms_to_reals
 from pipeline.controls import ControlsConfig
 from pipeline.errors import InputError
 from pipeline.gan.networks.registry import count_parameters
@@ -119,8 +120,28 @@ def to_params(values: Mapping[str, Any]) -> Params:
     return params
 
 
+def notes(params: Params) -> list[str]:
+    """A line for each variant whose distances of distortion may not do what is hoped for."""
+    variants = with_variants([], (*params.variants.baseline, *params.variants.generated))
+    arms = {arm.name: arm for arm in (*ARMS, *variants)}
+    reals = arms_to_reals({name: params.arms.record(arm, params.classifier) for name, arm in arms.items()})
+    found = []
+    for arm in variants:
+        if arm.distortion is not None and params.arms.distance(arm) == params.arms.classical:
+            found.append(f"variants: {arm.name} is distorted as all arms are; leave its distortion out")
+        elif arm.name not in reals:
+            found.append(
+                f"variants: {arm.name} is held against {arm.of} alone, as no arm of real images is distorted as far; "
+                "add a variant of real+classical with its distortion"
+            )
+    return found
+
+
 def check(stage: Stage) -> None:
-    compute = to_params(read_params(stage.params_file)).compute
+    params = to_params(read_params(stage.params_file))
+    for note in notes(params):
+        print(note)
+    compute = params.compute
     if compute.precision == "tf32" and resolve_device(compute).type == "cpu":
         print("compute.precision: tf32 is a GPU's; this CPU computes in float32. Set it to auto")
     if compute.precision == "bf16" and compute.backend == "local" and not is_native(resolve_device(compute)):

@@ -4,7 +4,7 @@ import json
 import shutil
 from base64 import b64decode
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,10 @@ def test_variants_have_charts_of_their_own(study: tuple[Path, dict[str, Any]], t
         "GAN images against images made without a GAN",
         "Variants against real images",
     ]
+    # A primary contrast of the study's own choice has its place, too.
+    rows = loaded.deltas[loaded.deltas["reference"] == "real"].assign(arm="real+copies", reference="real+gan+classical")
+    odd = replace(loaded, deltas=pd.concat([loaded.deltas, rows.iloc[:1]]))
+    assert "Other contrasts" in dict(_delta_panels(odd, odd.budgets[0]))
     # Where the title does not say against what, each row does.
     drawn = {title: b64decode(panel.src.split(",", 1)[1]).decode() for title, panel in panels.items()}
     assert "against real" not in drawn["Against real"]
