@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import pandas as pd
@@ -55,6 +56,16 @@ def each_class(uneven: bool) -> str:
     return "of each rare class" if uneven else "a class"
 
 
+def rounded(value: float, decimals: int) -> float:
+    """Halves away from zero, never -0.0. A mean of accuracies is often a half, and its last bit, which depends on the
+    order of a sum, must not decide between 96.96 and 96.97.
+    """
+    if not math.isfinite(value):
+        return value
+    exact = Decimal(repr(round(float(value), decimals + 6)))
+    return float(exact.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)) + 0.0
+
+
 def sentence(
     row: Mapping[Any, Any] | pd.Series[Any], margin: float, confidence: float = 0.95, uneven: bool = False
 ) -> str:
@@ -62,7 +73,7 @@ def sentence(
     `each_class`.
     """
     arm, reference, verdict, n = row["arm"], row["reference"], row["verdict"], row["replicates"]
-    delta, low, high = (round(row[name], 2) + 0.0 for name in ("delta", "ci_low", "ci_high"))  # + 0.0: no "-0.00"
+    delta, low, high = (rounded(row[name], 2) for name in ("delta", "ci_low", "ci_high"))
     side = "better" if delta >= 0 else "worse"
     facts = f"{side} in {row['wins'] if delta >= 0 else row['losses']} of {n} replicate{'s' if n > 1 else ''}"
     if verdict != "descriptive":

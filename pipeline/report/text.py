@@ -8,18 +8,20 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from pipeline.verdict import rounded
+
 
 def number(value: float | None, decimals: int = 2) -> str:
     """1234.5 -> 1,234.50; NaN and None become a dash."""
     if value is None or math.isnan(value):
         return "–"
-    return f"{round(value, decimals) + 0.0:,.{decimals}f}"  # + 0.0: no "-0.00"
+    return f"{rounded(value, decimals):,.{decimals}f}"
 
 
 def signed(value: float | None, decimals: int = 2) -> str:
     """A difference: +1.50, -0.20, 0.00."""
     text = number(value, decimals)
-    return f"+{text}" if value is not None and not math.isnan(value) and round(value, decimals) > 0 else text
+    return f"+{text}" if value is not None and not math.isnan(value) and rounded(value, decimals) > 0 else text
 
 
 def plus_minus(estimate: tuple[float, float], decimals: int = 2) -> str:
