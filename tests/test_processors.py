@@ -18,6 +18,12 @@ def test_parts_by_hand() -> None:
     assert parts == pytest.approx(expected)  # variances over replicates 1 and 3: 2 in the mean
 
 
+def test_several_trainings_by_hand() -> None:
+    tables = [pd.DataFrame({"real": values}) for values in ([1.0, 5.0], [2.0, 5.0], [3.0, 8.0])]
+    (parts,) = processors.roundings_to_parts(tables).to_dict("records")
+    assert parts == pytest.approx({0: 3, 1: 3.5, 2: 5.5, "training": 2**0.5})  # variances 1 and 3 of the replicates
+
+
 def test_the_page_has_the_committed_accuracies(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "calibration.md"
     page.write_bytes((root / processors.PAGE).read_bytes())
