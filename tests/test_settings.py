@@ -113,6 +113,13 @@ def test_an_arm_is_distorted_as_far_as_it_says_and_no_other_is(
     pairs = set(deltas[["arm", "reference"]].itertuples(index=False, name=None))
     assert pairs >= {*alike.items(), ("gan far", "far"), ("far copies", "real")}
     assert not pairs & {("gan far", "real+classical"), ("far", "real")}
+    changes = pd.read_csv("results/interactions.csv").set_index("arm")
+    assert set(changes.index) == {"gan far", "soft+classical"}
+    delta, base = (
+        deltas.set_index(["arm", "reference"])["delta"][pair]
+        for pair in (("gan far", "far"), ("real+gan+classical", "real+classical"))
+    )
+    assert changes.loc["gan far", "change"] == pytest.approx(delta - base, abs=1e-3)
     assert verified(capsys)[0] == 0
 
 

@@ -215,6 +215,7 @@ def _budget(study: Study, budget: Budget) -> dict[str, Any]:
         "images": len(budget.real),
         "development": budget.development,
         "delta_panels": _delta_panels(study, budget),
+        "interactions": words.interactions(study, budget),
         "ratios": charts.ratio_charts(study, budget),
         "groups": tables.groups_to_texts(study.groups, budget.size),
         "group_intervals": tables.group_intervals(study.groups, budget.size),

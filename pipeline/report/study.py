@@ -75,6 +75,7 @@ class Study:
     recalls: pd.DataFrame
     mcnemar: pd.DataFrame
     groups: pd.DataFrame
+    interactions: pd.DataFrame
     controls: pd.DataFrame
     worth: pd.DataFrame
     metrics: dict[str, Any]
@@ -115,6 +116,7 @@ def load_study(root: Path, budgets: Sequence[int], params: Mapping[str, Any]) ->
         recalls=_table(results / "recalls.csv"),
         mcnemar=_table(results / "mcnemar.csv"),
         groups=_table(results / "groups.csv"),
+        interactions=_table(results / "interactions.csv"),
         controls=_table(results / "controls.csv"),
         worth=_table(results / "worth.csv"),
         metrics=read_json(results / "metrics.json"),

@@ -230,6 +230,17 @@ def _plain(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
+def interactions(study: Study, budget: Budget) -> list[str]:
+    """What each variant's images add, against what those of the arm that it varies add."""
+    rows = study.interactions[study.interactions["budget"] == budget.size].to_dict("records")
+    return [
+        f"{row['arm']} over {row['reference']}: {signed(row['delta'])} points; {row['base']} over "
+        f"{row['base_reference']}: {signed(row['base_delta'])}; a change of {signed(row['change'])} "
+        f"({between(row['ci_low'], row['ci_high'])})."
+        for row in rows
+    ]
+
+
 def openings(reuse: Reuse, trial: bool) -> str:
     """How often the test set was opened. trial: the study at hand is one on the development part."""
     times = {0: "never", 1: "once", 2: "twice"}.get(reuse.times, f"{reuse.times} times")

@@ -23,6 +23,7 @@ from pipeline.errors import InputError
 from pipeline.files import read_json
 from pipeline.groups import predictions_to_groups, uneven_budgets
 from pipeline.images import load_arrays
+from pipeline.interactions import predictions_to_interactions
 from pipeline.stages.controls import gather_controls
 from pipeline.stages.evidence import gather
 from pipeline.stages.stage import Stage, run, write_csv, write_json
@@ -82,6 +83,7 @@ def write_results(
     write_csv(folder / "recalls.csv", predictions_to_recalls(study))
     write_csv(folder / "mcnemar.csv", predictions_to_mcnemar(study, config))
     write_csv(folder / "groups.csv", predictions_to_groups(study, per_class, config.confidence))
+    write_csv(folder / "interactions.csv", predictions_to_interactions(study, config.confidence))
     write_csv(folder / "controls.csv", controls_to_deltas(controls, labels, classes, config))
     write_csv(folder / "worth.csv", predictions_to_worth(study, config.confidence))
     metrics = deltas_to_metrics(study, deltas, config, oracle, uneven_budgets(per_class))

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline import comparison, groups, images, subsets
+from pipeline import comparison, groups, images, interactions, subsets
 from pipeline.classifier.arms import ARMS, Arm
 from pipeline.config import from_mapping
 from pipeline.controls import controls_to_deltas
@@ -164,6 +164,7 @@ def make_results(root: Path, params: dict[str, Any], classes: list[str], tests: 
     comparison.predictions_to_mcnemar(study, config).to_csv(root / "results/mcnemar.csv", index=False)
     controls_to_deltas({}, labels, classes, config).to_csv(root / "results/controls.csv", index=False)
     predictions_to_worth(study, config.confidence).to_csv(root / "results/worth.csv", index=False)
+    interactions.predictions_to_interactions(study, 0.95).to_csv(root / "results/interactions.csv", index=False)
     groups.predictions_to_groups(study, {}, 0.95).to_csv(root / "results/groups.csv", index=False)
     metrics = comparison.deltas_to_metrics(study, deltas, config, predict(99.3))
     write_json(root / "results/metrics.json", metrics)
