@@ -21,8 +21,10 @@ import pandas as pd
 
 from benchmarks.blocks import to_markdown, write_blocks
 from pipeline.errors import InputError
+from pipeline.report.text import number, typeset
 from pipeline.stages.stage import PARAMS, read_params
 from pipeline.trials import own_settings
+from pipeline.verdict import rounded
 
 PAGE, STUDIES = Path("docs/regimes.md"), Path("docs/regimes")
 FAIR = ("real", "real+classical")
@@ -54,7 +56,7 @@ def study_to_table(folder: Path) -> pd.DataFrame:
     for (budget, arm), mean in means.items():
         own = deltas[(deltas["budget"] == budget) & (deltas["arm"] == arm)].to_dict("records")
         row = {"real a class": budget, "arm": f"`{arm}`", "trained with": trained_with.get(str(arm), "")}
-        row["accuracy"] = f"{mean:.2f}"
+        row["accuracy"] = number(mean)
         row |= {f"over `{reference}`": _found(own, reference) for reference in FAIR}
         others = [each for each in own if each["reference"] not in (*FAIR, "real+copies", "real+interpolated")]
         row["over others"] = "; ".join(f"`{each['reference']}` {difference(each)}" for each in others)
@@ -72,11 +74,11 @@ def groups_to_table(folder: Path) -> pd.DataFrame:
         by_group = {name: table.to_dict("records") for name, table in own.groupby("group")}
         row = {"rare a class": budget, "arm": f"`{arm}`"}
         row |= {"trained with": trained_with.get(str(arm), "")} if trained_with else {}
-        row["rare"] = f"{by_group['rare'][0]['accuracy_mean']:.2f}"
+        row["rare"] = number(by_group["rare"][0]["accuracy_mean"])
         references = [each["reference"] for each in by_group["rare"]]
         row |= {f"rare over `{each}`": "" if each == arm else _found(by_group["rare"], each) for each in references}
         row["common over `real`"] = "" if arm == "real" else _found(by_group["common"], "real")
-        row["balanced"] = f"{by_group['balanced'][0]['accuracy_mean']:.2f}"
+        row["balanced"] = number(by_group["balanced"][0]["accuracy_mean"])
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -88,9 +90,9 @@ def controls_to_table(folder: Path) -> pd.DataFrame:
     for (model, arm), own in controls.groupby(["model", "arm"], sort=False):
         if not any(row["model"] == model for row in rows):  # the model's own `real`, which no row is about
             first = own.iloc[0]
-            rows.append({"model": model, "arm": "`real`", "accuracy": f"{first['accuracy_mean'] - first['delta']:.2f}"})
+            rows.append({"model": model, "arm": "`real`", "accuracy": number(first["accuracy_mean"] - first["delta"])})
         records = own.to_dict("records")
-        row = {"model": model, "arm": f"`{arm}`", "accuracy": f"{records[0]['accuracy_mean']:.2f}"}
+        row = {"model": model, "arm": f"`{arm}`", "accuracy": number(records[0]["accuracy_mean"])}
         rows.append(row | {f"over `{each}`": _found(records, each) for each in ("real", "real+copies")})
     return pd.DataFrame(rows).fillna("")
 
@@ -102,7 +104,7 @@ def worth_to_table(folder: Path) -> pd.DataFrame:
     rows = []
     for budget in sorted(deltas["budget"].unique()):
         own = deltas[(deltas["budget"] == budget)].to_dict("records")
-        row = {"real a class": budget, "`real`": f"{means[budget, 'real']:.2f}"}
+        row = {"real a class": budget, "`real`": number(means[budget, "real"])}
         for arm, reference in (("real+gan", "real"), ("real+classical", "real"), ("real+gan+classical", FAIR[1])):
             row[f"`{arm}` over `{reference}`"] = _found([each for each in own if each["arm"] == arm], reference)
         for arm in ("real+gan", "real+classical"):
@@ -156,8 +158,8 @@ def _found(records: list[dict[str, Any]], reference: str) -> str:
     return "".join(difference(each) for each in records if each["reference"] == reference)
 
 
-def _signed(number: float) -> str:
-    return f"{number:+.2f}".replace("-", "−")
+def _signed(value: float) -> str:
+    return typeset(f"{rounded(value, 2):+.2f}")
 
 
 def _worth(row: Mapping[str, Any]) -> str:

@@ -104,10 +104,10 @@ def test_a_variant_may_be_distorted_otherwise_than_all() -> None:
     (arm,) = with_variants([], to_variants({"baseline": [far]}).baseline)
     shared = Distortion(rotate=12, shear=0.3, blur=0.1)
     config = ArmsConfig(Shares(0.1, 0.5, 0.5), 5, 5, 0.8, shared)
-    assert config.distance(arm) == Distortion(rotate=30, shear=0.3, blur=0)
-    assert config.distance(ARMS[1]) == shared
+    assert config.distortion(arm) == Distortion(rotate=30, shear=0.3, blur=0)
+    assert config.distortion(ARMS[1]) == shared
     settings = ClassifierConfig(4, 3, 12, 0.1, 0, 0, 0)
-    assert config.record(arm, settings)["augmentation"] == asdict(config.distance(arm))
+    assert config.record(arm, settings)["augmentation"] == asdict(config.distortion(arm))
     assert config.record(ARMS[0], settings)["augmentation"] is None
 
 

@@ -228,7 +228,7 @@ class ArmsConfig:
         """Part of a mixed batch of `arm` that is synthetic: its own, or that of its kind of images."""
         return arm.share or self.synthetic_share.of(arm.synthetic)
 
-    def distance(self, arm: Arm) -> Distortion:
+    def distortion(self, arm: Arm) -> Distortion:
         """How far the batches of `arm`, or its fixed copies, are distorted, where they are."""
         return self.classical if arm.distortion is None else arm.distortion.over(self.classical)
 
@@ -241,7 +241,7 @@ class ArmsConfig:
         return dataclasses.asdict(arm) | {
             "synthetic_share": self.mixed_share(arm) if mixed else None,
             "settings": dataclasses.asdict(self.settings(arm.name, shared)),
-            "augmentation": dataclasses.asdict(self.distance(arm)) if distorted else None,
+            "augmentation": dataclasses.asdict(self.distortion(arm)) if distorted else None,
         }
 
 

@@ -121,7 +121,7 @@ def arm_to_material(arm: Arm, real: LabelledImages, synthetic: Synthetic, config
     return Material(
         real=real if arm.real else None,
         synthetic=images,
-        distortion=config.distance(arm) if arm.classical else None,
+        distortion=config.distortion(arm) if arm.classical else None,
         synthetic_share=config.mixed_share(arm),
         weight=arm.weight,
         targets=targets,

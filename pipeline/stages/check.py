@@ -103,7 +103,7 @@ def to_params(values: Mapping[str, Any]) -> Params:
                 raise InputError(f"{key}: {share} of a batch of {batch} leaves no synthetic or no real image")
     for variant in variants:
         try:
-            params.arms.distance(variant.arm())
+            params.arms.distortion(variant.arm())
         except ValueError as error:
             raise InputError(f"variants: distortion of {variant.name}: {error}") from None
         if variant.pseudo and not params.split.unlabelled_per_class:
@@ -127,7 +127,7 @@ def notes(params: Params) -> list[str]:
     reals = arms_to_reals({name: params.arms.record(arm, params.classifier) for name, arm in arms.items()})
     found = []
     for arm in variants:
-        if arm.distortion is not None and params.arms.distance(arm) == params.arms.classical:
+        if arm.distortion is not None and params.arms.distortion(arm) == params.arms.classical:
             found.append(f"variants: {arm.name} is distorted as all arms are; leave its distortion out")
         elif arm.name not in reals:
             found.append(

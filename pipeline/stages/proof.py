@@ -166,17 +166,17 @@ def sets_due(budget: int, seed: int, reals: Sequence[LabelledImages], config: Ar
     """Digests of the synthetic sets that are made without a GAN, made again from the subsets and the study's seed."""
 
     @cache
-    def made(kind: str, per_class: int | None, distance: Distortion | None, replicate: int) -> str | None:
+    def made(kind: str, per_class: int | None, distortion: Distortion | None, replicate: int) -> str | None:
         real, own_seed = reals[replicate], derive(seed, f"real+{kind}", budget, replicate)
-        if distance is not None:
-            images = affine_copies(real, per_class or config.copies_per_class, distance, own_seed)
+        if distortion is not None:
+            images = affine_copies(real, per_class or config.copies_per_class, distortion, own_seed)
         else:
             images = interpolated(real, per_class or config.interpolated_per_class, own_seed)
         return images_to_digest(images)
 
     def due(arm: Arm, replicate: int) -> str | None:
-        distance = config.distance(arm) if arm.synthetic == "copies" else None
-        return made(str(arm.synthetic), arm.per_class, distance, replicate)
+        distortion = config.distortion(arm) if arm.synthetic == "copies" else None
+        return made(str(arm.synthetic), arm.per_class, distortion, replicate)
 
     return due
 

@@ -42,7 +42,7 @@ def train_baseline(stage: Stage) -> None:
         if arm.synthetic == "copies":
             per_class = arm.per_class or config.copies_per_class
             real = reals[0][replicate]
-            return affine_copies(real, per_class, config.distance(arm), own_seed(arm, replicate)), None
+            return affine_copies(real, per_class, config.distortion(arm), own_seed(arm, replicate)), None
         return lines.get((arm, replicate)), None
 
     train_arms(stage, arms, reals, synthetic, config, stage.config("classifier", ClassifierConfig), "baseline")

@@ -12,8 +12,9 @@ import pytest
 from made_study import write_json
 from rendered import Page, render, section
 
-from pipeline import groups
+from pipeline import groups, interactions
 from pipeline.ledger import COLUMNS, accuracies_to_key
+from pipeline.report import words
 from pipeline.report.page import _delta_panels, study_to_page
 from pipeline.report.study import load_study
 from pipeline.report.summary import study_to_summary
@@ -185,3 +186,17 @@ def test_what_needs_no_gan_stands_beside_the_verdict(study: tuple[Path, dict[str
     for arm, reference in (("real+gan+classical", "real+classical"), ("real+classical", "real")):
         primary = replace(loaded.compare.primary, arm=arm, reference=reference)
         assert without_gan(replace(loaded, compare=replace(loaded.compare, primary=primary))) == ""
+
+
+def test_interactions_are_told_where_there_are_any(study: tuple[Path, dict[str, Any]]) -> None:
+    loaded = load_study(study[0], [5], study[1])
+    assert words.interactions(loaded, loaded.budgets[0]) == []
+    assert "depend on the distortion" not in study_to_page(loaded)
+    row = [5, "gan+sharp", "real+sharp", "real+gan+classical", "real+classical", 0.5, -0.25, 0.75, 0.1, 1.4]
+    told = replace(loaded, interactions=pd.DataFrame([row], columns=[*interactions.COLUMNS]))
+    (line,) = words.interactions(told, told.budgets[0])
+    assert line == (
+        "gan+sharp over real+sharp: +0.50 points; real+gan+classical over real+classical: -0.25; a change of +0.75 "
+        "(+0.10 to +1.40)."
+    )
+    assert "a change of +0.75 (+0.10 to +1.40)." in study_to_page(told)
