@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,24 +38,25 @@ def difference(row: Mapping[str, Any]) -> str:
     return text + (f": {row['verdict']}" if row.get("verdict") else "")
 
 
-def read_own_settings(folder: Path) -> dict[str, str]:
-    """Arm -> what it has in place of the settings of all arms, of a study whose params lie beside its results."""
+def read_own_settings(folder: Path, budgets: Iterable[int]) -> dict[tuple[int, str], str]:
+    """(Budget, arm) -> what it has in place of the settings of all arms, where params lie beside a study's results."""
     path = folder / PARAMS
     return {
-        arm: ", ".join(f"{key} {value:g}" for key, value in own.items()).replace("_", " ")
-        for arm, own in (own_settings(read_params(path)) if path.exists() else {}).items()
+        (budget, arm): ", ".join(f"{key} {value:g}" for key, value in own.items()).replace("_", " ")
+        for budget in budgets
+        for arm, own in (own_settings(read_params(path), budget) if path.exists() else {}).items()
     }
 
 
 def study_to_table(folder: Path) -> pd.DataFrame:
     """A row an arm and budget: accuracy, its differences to `FAIR` and others, own settings if any arm has such."""
-    trained_with = read_own_settings(folder)
     deltas = pd.read_csv(folder / "deltas.csv")
+    trained_with = read_own_settings(folder, deltas["budget"].unique())
     means = pd.read_csv(folder / "accuracies.csv").groupby(["budget", "arm"], sort=False)["accuracy"].mean()
     rows = []
     for (budget, arm), mean in means.items():
         own = deltas[(deltas["budget"] == budget) & (deltas["arm"] == arm)].to_dict("records")
-        row = {"real a class": budget, "arm": f"`{arm}`", "trained with": trained_with.get(str(arm), "")}
+        row = {"real a class": budget, "arm": f"`{arm}`", "trained with": trained_with.get((budget, str(arm)), "")}
         row["accuracy"] = number(mean)
         row |= {f"over `{reference}`": _found(own, reference) for reference in FAIR}
         others = [each for each in own if each["reference"] not in (*FAIR, "real+copies", "real+interpolated")]
@@ -68,12 +69,13 @@ def study_to_table(folder: Path) -> pd.DataFrame:
 
 def groups_to_table(folder: Path) -> pd.DataFrame:
     """A row an arm and budget: what the rare classes gain on each reference, what the common ones lose, the balance."""
-    groups, trained_with = pd.read_csv(folder / "groups.csv"), read_own_settings(folder)
+    groups = pd.read_csv(folder / "groups.csv")
+    trained_with = read_own_settings(folder, groups["budget"].unique())
     rows = []
     for (budget, arm), own in groups.groupby(["budget", "arm"], sort=False):
         by_group = {name: table.to_dict("records") for name, table in own.groupby("group")}
         row = {"rare a class": budget, "arm": f"`{arm}`"}
-        row |= {"trained with": trained_with.get(str(arm), "")} if trained_with else {}
+        row |= {"trained with": trained_with.get((budget, str(arm)), "")} if trained_with else {}
         row["rare"] = number(by_group["rare"][0]["accuracy_mean"])
         references = [each["reference"] for each in by_group["rare"]]
         row |= {f"rare over `{each}`": "" if each == arm else _found(by_group["rare"], each) for each in references}

@@ -18,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.classifier.settings import WHERE
 from pipeline.errors import InputError
 
 TRIALS = Path("docs/tuning.csv")
@@ -69,23 +70,27 @@ def read_trials(path: Path = TRIALS) -> pd.DataFrame:
         raise InputError(f"{path}: damaged ({str(error).strip()}); restore it with `git checkout {path}`") from None
 
 
-def own_settings(params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Arm -> what it has in place of section `classifier`'s settings, of every arm that has something of its own."""
+def own_settings(params: Mapping[str, Any], budget: int) -> dict[str, dict[str, Any]]:
+    """Arm -> what it has at `budget` in place of section `classifier`'s settings, of every arm that has such there."""
     found = {}
     for own in params["arms"].get("own_settings") or ():
-        changes = {key: value for key, value in own.items() if key != "arm" and value is not None}
+        if own.get("budget") not in (None, budget):
+            continue
+        changes = {key: value for key, value in own.items() if key not in WHERE and value is not None}
         if changes != {key: params["classifier"].get(key) for key in changes}:
             found[own["arm"]] = changes
     return found
 
 
-def variant_definitions(params: Mapping[str, Any]) -> dict[str, str]:
-    """Name of each variant of the study -> its definition as column `variant` has it: `of real+gan, share 0.5`."""
+def variant_definitions(params: Mapping[str, Any], budget: int) -> dict[str, str]:
+    """Name of each variant of the study -> its definition at `budget` as column `variant` has it:
+    `of real+gan, share 0.5`.
+    """
     variants, found = params.get("variants") or {}, {}
     for variant in (variant for kind in ("baseline", "generated") for variant in variants.get(kind) or ()):
         parts = [f"{key} {_to_text(value)}" for key, value in sorted(variant.items()) if key != "name"]
         asks = variant.get("keep") == "agreeing" or variant.get("labels") == "soft"
-        found[variant["name"]] = ", ".join([*parts, *([f"teacher {teacher_to_text(params)}"] if asks else [])])
+        found[variant["name"]] = ", ".join([*parts, *([f"teacher {teacher_to_text(params, budget)}"] if asks else [])])
     return found
 
 
@@ -96,15 +101,16 @@ def _to_text(value: Any) -> str:
     return " ".join(f"{key} {one:g}" for key, one in sorted(value.items()) if one is not None)
 
 
-def teacher_to_text(params: Mapping[str, Any]) -> str:
-    """How the study's teacher is trained, as arm real+classical is: `width 24, steps 3000, ..., rotate 12, ...`."""
-    settings = {**params["classifier"], **own_settings(params).get("real+classical", {}), **params["arms"]["classical"]}
+def teacher_to_text(params: Mapping[str, Any], budget: int) -> str:
+    """How the study's teacher at `budget` is trained, as arm real+classical is: `width 24, ..., rotate 12, ...`."""
+    settings = {**params["classifier"], **own_settings(params, budget).get("real+classical", {})}
+    settings |= params["arms"]["classical"]
     return ", ".join(f"{key} {value:g}" for key, value in settings.items())
 
 
-def params_to_settings(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted key -> value of every param in `MEASURED` that has a part in this study, sections flattened; None where a
-    section or key is missing, or is not used. A list becomes a text.
+def params_to_settings(params: Mapping[str, Any], budget: int) -> dict[str, Any]:
+    """Dotted key -> value of every param in `MEASURED` that has a part in this study at `budget`, sections flattened;
+    None where a section or key is missing, or is not used. A list becomes a text.
     """
     found: dict[str, Any] = {}
     for key in MEASURED:
@@ -113,7 +119,7 @@ def params_to_settings(params: Mapping[str, Any]) -> dict[str, Any]:
             value = value.get(part) if isinstance(value, Mapping) else None
         found |= _flat(key, value)
     found.pop("arms.own_settings", None)  # what is measured is every arm at every setting
-    found["teacher"] = teacher_to_text(params) if found["split.unlabelled_per_class"] else None
+    found["teacher"] = teacher_to_text(params, budget) if found["split.unlabelled_per_class"] else None
     unused = [
         *([] if found["data.source"] == "folder" else ["data.root", "data.channels"]),
         *([] if found["split.rare_classes"] else ["split.common_per_class"]),

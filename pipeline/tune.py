@@ -11,8 +11,8 @@ fresh subsets of what a study may draw, tested on the development part (data.par
 Adds each setting's accuracies to docs/tuning.csv. Nothing else here changes. Stopped and called again, it takes
 finished trainings from the cache.
 
---adopt trains nothing: it gives each arm the best of the settings that were measured for all, in arms.own_settings of
-params.yaml, for studies that their shared settings do not suit.
+--adopt trains nothing: at each budget it gives each arm the best of the settings that were measured there for all, in
+arms.own_settings of params.yaml, for studies that their shared settings do not suit.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
-from pipeline.classifier.arms import ARMS, with_variants
+from pipeline.adoption import adopt
 from pipeline.compute import describe
 from pipeline.config import from_mapping
 from pipeline.errors import InputError
@@ -43,7 +43,6 @@ from pipeline.report import words
 from pipeline.report.tables import tuning_to_text
 from pipeline.stages.check import to_params
 from pipeline.stages.stage import PARAMS, processor, read_params, write_csv
-from pipeline.studies import merge
 from pipeline.transforms import Distortion
 from pipeline.trials import (
     CLASSIFIER,
@@ -54,7 +53,7 @@ from pipeline.trials import (
     read_trials,
     variant_definitions,
 )
-from pipeline.tuning import can_be_alone, setting_to_text, tuning_check
+from pipeline.tuning import tuning_check
 
 CACHE, RECIPES = Path(".cache"), Path("conf")  # lent to the folder of the trial
 SEED = 20260202  # of the trial's subsets, weights and noise, whatever the study's is
@@ -143,56 +142,11 @@ def trials(params: Mapping[str, Any], budget: int, replicates: int, grid: Sequen
             run_stages(folder, CLASSIFIERS, budget)
             setting = {CLASSIFIER + key: value for key, value in trial["classifier"].items()}
             setting |= {DISTORTION + key: value for key, value in trial["arms"]["classical"].items()}
-            settings = {"budget": budget, "seed": SEED, **params_to_settings(params), **setting, MACHINE: machine}
+            regime = {"budget": budget, "seed": SEED, **params_to_settings(params, budget)}
             accuracies = read_accuracies(folder / "artifacts", budget)
-            definitions = variant_definitions(params)
+            definitions = variant_definitions(params, budget)
             accuracies.insert(1, "variant", [definitions.get(arm, "") for arm in accuracies["arm"]])
-            put_in(TRIALS, pd.DataFrame(settings, index=accuracies.index).join(accuracies))
-
-
-def adopt(params: Mapping[str, Any], budget: int) -> list[str]:
-    """Write to params.yaml what arms.own_settings is where each arm has its best measured setting; returns what to say.
-
-    Width and distortions are for all arms but variants: paired ones start from the same weights, and copies, batches
-    and teacher have one augmentation. Raises InputError where the study's settings, or one of its arms, were not
-    measured.
-    """
-    if budget not in params["study"]["budgets"]:
-        raise InputError(f"--budget {budget}: the study has {', '.join(map(str, params['study']['budgets']))}")
-    if "own_settings" not in params["arms"]:
-        raise InputError(f"{PARAMS}: arms.own_settings is missing; add `own_settings: []` to section arms")
-    check = tuning_check(read_trials(), params, budget, own={}, machine=params_to_machine(params))
-    if not check.covers:
-        why = f" ({words.tuned(check)[0]})" if check.differing else ""
-        why = why or (" (it holds the shared settings alone)" if check.arms else "")
-        raise InputError(f"{TRIALS} does not cover this study{why}; measure it first: python -m pipeline.tune")
-    sections = to_params(params).variants
-    arms = [arm.name for arm in with_variants(ARMS, (*sections.baseline, *sections.generated))]
-    measured = {arm.arm: check.settings[arm.best_alone] for arm in check.arms}
-    if unmeasured := [arm for arm in arms if arm not in measured]:
-        raise InputError(f"{TRIALS} lacks arm {unmeasured[0]}; measure it as well: python -m pipeline.tune")
-    own = [
-        {"arm": arm} | {key.removeprefix(CLASSIFIER): _number(value) for key, value in measured[arm]}
-        for arm in arms
-        if measured[arm]
-    ]
-    merge({"arms": {"own_settings": own}}, str(TRIALS))
-    return [
-        f"chosen among {'; '.join(map(setting_to_text, filter(can_be_alone, check.settings)))}",
-        *(
-            f"{arm.arm} does better still with {setting_to_text(check.settings[arm.best])}, which no arm can have "
-            "alone; set it for all (or give a variant that distortion) and measure again"
-            for arm in check.arms
-            if arm.best != arm.best_alone
-        ),
-        *(f"{arm}: {setting_to_text(measured[arm])}" for arm in arms if measured[arm]),
-        "all other arms share section classifier; `git diff params.yaml` shows what changed",
-    ]
-
-
-def _number(value: float) -> int | float:
-    """As a person would write it: a column that lacks a value anywhere has floats alone."""
-    return int(value) if float(value).is_integer() else float(value)
+            put_in(TRIALS, pd.DataFrame(regime | setting | {MACHINE: machine}, index=accuracies.index).join(accuracies))
 
 
 def write_params(folder: Path, params: Mapping[str, Any]) -> None:
@@ -276,7 +230,9 @@ def main() -> None:
         "between; if left out a sixth, a third and twice of the steps, half and twice of the learning rate, "
         "distortions two thirds and four thirds as far, and with or without blur",
     )
-    parser.add_argument("--budget", nargs="+", type=int, help="that of the primary contrast if left out")
+    parser.add_argument(
+        "--budget", nargs="+", type=int, help="that of the primary contrast if left out; all of the study for --adopt"
+    )
     parser.add_argument("--replicates", type=int, default=REPLICATES)
     parser.add_argument(
         "--adopt", action="store_true", help="write each arm's best measured setting to params.yaml; trains nothing"
@@ -285,12 +241,13 @@ def main() -> None:
     try:
         params = read_params(PARAMS)
         to_params(params)
-        budgets = arguments.budget or [params["compare"]["primary"]["budget"]]
         if arguments.adopt:
-            if arguments.set or len(budgets) > 1:
-                raise InputError("--adopt: takes what was measured at one budget; leave --set and other budgets out")
-            print("\n".join(f"tune: {line}" for line in adopt(params, budgets[0])))
+            if arguments.set:
+                raise InputError("--adopt: takes what was measured; leave --set out")
+            said = adopt(params, arguments.budget or params["study"]["budgets"], params_to_machine(params))
+            print("\n".join(f"tune: {line}" for line in said))
             return
+        budgets = arguments.budget or [params["compare"]["primary"]["budget"]]
         grid = [
             {},
             *([to_changes(text) for text in arguments.set] if arguments.set else default_changes(params)),

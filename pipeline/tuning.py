@@ -98,7 +98,8 @@ def tuning_check(
     machine: whose rows to prefer. Else, of several that tried the study's own settings, the one counts that covers most
     of its arms, then the one with most settings and replicates, and among equals the latest.
     """
-    here, primary = {"budget": budget, **params_to_settings(params)}, params["compare"]["primary"]
+    defined = variant_definitions(params, budget)
+    here, primary = {"budget": budget, **params_to_settings(params, budget)}, params["compare"]["primary"]
     if table.empty:
         return TuningCheck([], [], 0, [], [])
     keys = [name for name in table.columns if name in ("budget", "teacher") or "." in name]
@@ -112,7 +113,7 @@ def tuning_check(
             _differing(dict(zip(regime, values, strict=True)), _without(here, section)),
             of_machine,
             {
-                _changes(dict(zip(section, setting, strict=True)), shared): _of_study(of_setting, params)
+                _changes(dict(zip(section, setting, strict=True)), shared): _of_study(of_setting, defined)
                 for setting, of_setting in rows.groupby(section, dropna=False, sort=False)
             },
         )
@@ -120,7 +121,7 @@ def tuning_check(
     ]
     asked = {
         arm: _changes({**shared, **{CLASSIFIER + key: value for key, value in changed.items()}}, shared)
-        for arm, changed in (own_settings(params) if own is None else own).items()
+        for arm, changed in (own_settings(params, budget) if own is None else own).items()
     }
     group = min(reversed(groups), key=lambda group: group.rank(machine, asked.values()))
     if group.differing or not group.arms:
@@ -200,9 +201,8 @@ def can_be_alone(setting: Setting) -> bool:
     return not any(key.startswith(NEVER_ALONE) for key, _ in setting)
 
 
-def _of_study(rows: pd.DataFrame, params: Mapping[str, Any]) -> pd.DataFrame:
+def _of_study(rows: pd.DataFrame, defined: Mapping[str, str]) -> pd.DataFrame:
     """Those of arms that are no variants, and of variants that the study has, defined as it defines them."""
-    defined = variant_definitions(params)
     return rows[[variant == defined.get(arm, "") for arm, variant in zip(rows["arm"], rows["variant"], strict=True)]]
 
 

@@ -179,6 +179,15 @@ def test_a_distortion_that_tells_nothing_apart_is_noted() -> None:
     assert notes(to_params(same)) == ["variants: same is distorted as all arms are; leave its distortion out"]
 
 
+def test_own_settings_at_a_budget_that_is_not_studied_are_noted() -> None:
+    own = [{"arm": "real", "budget": 50, "steps": 9}, {"arm": "real", "budget": 51, "steps": 9}]
+    assert notes(to_params(changed("arms.own_settings", own))) == [
+        "arms.own_settings: real has some at 51 images a class, which is not among study.budgets"
+    ]
+    batch = [{"arm": "real+gan", "budget": 50, "batch_size": 4}]
+    assert "0.1 of a batch of 4 leaves no synthetic" in message(changed("arms.own_settings", batch))
+
+
 def test_an_arm_is_not_compared_with_itself() -> None:
     arm = COMMITTED["compare"]["primary"]["arm"]
     assert message(changed("compare.primary.reference", arm)).startswith("compare.primary.reference: ")

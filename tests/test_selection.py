@@ -107,8 +107,8 @@ def test_a_variant_may_be_distorted_otherwise_than_all() -> None:
     assert config.distortion(arm) == Distortion(rotate=30, shear=0.3, blur=0)
     assert config.distortion(ARMS[1]) == shared
     settings = ClassifierConfig(4, 3, 12, 0.1, 0, 0, 0)
-    assert config.record(arm, settings)["augmentation"] == asdict(config.distortion(arm))
-    assert config.record(ARMS[0], settings)["augmentation"] is None
+    assert config.record(arm, settings, 50)["augmentation"] == asdict(config.distortion(arm))
+    assert config.record(ARMS[0], settings, 50)["augmentation"] is None
 
 
 def test_what_variants_need() -> None:

@@ -11,6 +11,7 @@ import pytest
 from small_study import BUDGET, ROOT, finished_study, verified
 from toy_images import bright_corners
 
+from pipeline.classifier.arms import ArmsConfig, Shares
 from pipeline.classifier.settings import ClassifierConfig, OwnSettings
 from pipeline.files import read_json
 from pipeline.images import load_arrays
@@ -28,7 +29,8 @@ VARIANTS = {
 }
 OWN = [
     {"arm": "real+classical", "steps": 5, "learning_rate": 0.01},
-    {"arm": "gan", "label_smoothing": 0.3, "batch_size": 8},
+    {"arm": "gan", "budget": BUDGET, "label_smoothing": 0.3, "batch_size": 8},
+    {"arm": "real", "budget": BUDGET + 1, "steps": 4},
     {"arm": "soft+classical", "steps": 4},
 ]
 
@@ -126,3 +128,15 @@ def test_an_arm_is_distorted_as_far_as_it_says_and_no_other_is(
 def test_distorted_afresh_is_another_arm(studies: dict[str, Path]) -> None:
     found = predictions(studies["longer"])
     assert not np.array_equal(found["soft+classical"], found["real+interpolated"])
+
+
+def test_own_settings_may_hold_at_one_budget_alone() -> None:
+    def arms(*own: OwnSettings) -> ArmsConfig:
+        return ArmsConfig(Shares(0.1, 0.5, 0.5), 1, 1, 0.8, own_settings=own)
+
+    config = arms(OwnSettings("real", 10, steps=7), OwnSettings("real", 20, steps=9), OwnSettings("gan", dropout=0.0))
+    assert [config.settings("real", SHARED, budget).steps for budget in (10, 20, 50)] == [7, 9, SHARED.steps]
+    assert [config.settings("gan", SHARED, budget).dropout for budget in (10, 50)] == [0, 0]
+    for twice in (OwnSettings("real", 10, dropout=0.0), OwnSettings("real", steps=4)):
+        with pytest.raises(ValueError, match="real is there twice; name it once, or once for each `budget`"):
+            arms(OwnSettings("real", 10, steps=7), twice)

@@ -16,10 +16,12 @@ import pytest
 import torch
 from small_study import SMALL
 
+from pipeline.adoption import adopt
+from pipeline.classifier.arms import ARMS
 from pipeline.errors import InputError
 from pipeline.report import words
 from pipeline.stages.stage import PARAMS, processor, read_params
-from pipeline.trials import TRIALS, params_to_settings, read_trials, variant_definitions
+from pipeline.trials import TRIALS, own_settings, params_to_settings, read_trials, variant_definitions
 from pipeline.tune import default_changes, params_to_machine, put_in, to_changes, to_trial
 from pipeline.tuning import SHARED, can_be_alone, clearly_above, setting_to_text, tuning_check
 
@@ -42,7 +44,7 @@ def table(accuracies: dict[str, list[list[float]]], params: dict[str, Any], budg
     """Rows as the command writes them. accuracies: of each arm a list of replicates, each a list over `STEPS`."""
     rows = [
         {"budget": budget, "seed": 1}
-        | params_to_settings(with_classifier(params, steps=steps))
+        | params_to_settings(with_classifier(params, steps=steps), budget)
         | {"arm": arm, "variant": "", "replicate": replicate, "accuracy": value}
         for number, steps in enumerate(STEPS)
         for arm, replicates in accuracies.items()
@@ -117,7 +119,7 @@ def test_a_variant_is_known_by_what_defines_it(params: dict[str, Any]) -> None:
 def test_a_variant_with_distances_of_its_own_is_known_by_these(params: dict[str, Any]) -> None:
     def definition(**distortion: Any) -> str:
         sharp = {"name": "sharp", "of": "real+classical", "distortion": distortion}
-        return variant_definitions(params | {"variants": {"baseline": [sharp]}})["sharp"]
+        return variant_definitions(params | {"variants": {"baseline": [sharp]}}, 50)["sharp"]
 
     assert definition(blur=0, rotate=5.0) == "distortion blur 0 rotate 5, of real+classical"
     assert definition(rotate=5, blur=0.0, scale=None) == definition(blur=0, rotate=5.0)
@@ -130,18 +132,18 @@ def test_what_asks_a_teacher_is_known_by_the_teachers_settings_too(params: dict[
     asking = params | {"variants": {"baseline": [], "generated": [soft, hard]}}
     moved = "rotate 12, scale 0.12, shear 0.15, translate 0.07, elastic 0.02, elastic_cells 5, blur 0.036"
     rest = f"batch_size 32, learning_rate 0.03, weight_decay 0.01, dropout 0.3, label_smoothing 0.1, {moved}"
-    assert variant_definitions(asking) == {
+    assert variant_definitions(asking, 50) == {
         "soft": f"labels soft, of real+gan, teacher width 24, steps 3000, {rest}",
         "few": "of real+gan, per_class 5",
     }
     teacher = f"width 24, steps 70, {rest}"
-    assert variant_definitions(asking | {"arms": own})["soft"] == f"labels soft, of real+gan, teacher {teacher}"
+    assert variant_definitions(asking | {"arms": own}, 50)["soft"] == f"labels soft, of real+gan, teacher {teacher}"
     # Where it labels images for the GAN, every arm is another under another teacher.
     unlabelled = params | {"split": params["split"] | {"unlabelled_per_class": 5}}
-    assert params_to_settings(params | {"arms": own})["teacher"] is None
-    assert params_to_settings(unlabelled | {"arms": own})["teacher"] == teacher
+    assert params_to_settings(params | {"arms": own}, 50)["teacher"] is None
+    assert params_to_settings(unlabelled | {"arms": own}, 50)["teacher"] == teacher
     rows = table({"real": [[92.0, 90.0, 91.0]]}, unlabelled)
-    rows["teacher"] = params_to_settings(unlabelled)["teacher"]  # whatever setting the arms have
+    rows["teacher"] = params_to_settings(unlabelled, 50)["teacher"]  # whatever setting the arms have
     assert tuning_check(rows, unlabelled, 50).covers
     assert [key for key, _, _ in tuning_check(rows, unlabelled | {"arms": own}, 50).differing] == ["teacher"]
     assert tuning_check(rows, unlabelled | {"arms": own}, 50, own={}).differing  # own settings do not hide it
@@ -421,6 +423,45 @@ def test_the_command_on_a_small_study(root: Path, tmp_path: Path) -> None:
         assert (folder / TRIALS).read_bytes() == first
 
 
+def test_each_budget_gets_the_best_that_was_measured_there(
+    params: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [arm.name for arm in ARMS]
+    better = {10: {"real": [1.0, 3.0, 2.0], "gan": [1.0, 2.0, 3.0]}, 20: {"gan": [2.0, 1.0, 3.0]}}  # over STEPS
+    rows = [
+        table({arm: [better[budget].get(arm, [3.0, 2.0, 1.0])] * 2 for arm in names}, params, budget)
+        for budget in better
+    ]
+    several = params | {"study": params["study"] | {"budgets": [10, 20, 50]}}
+    several["arms"] = params["arms"] | {"own_settings": [{"arm": "real+copies", "dropout": 0.1}]}
+    (tmp_path / "conf").symlink_to(Path("conf").resolve())
+    monkeypatch.chdir(tmp_path)
+    TRIALS.parent.mkdir()
+    pd.concat(rows).to_csv(TRIALS, index=False)
+    PARAMS.write_text(json.dumps(several))
+    said = adopt(several, [10, 20], "")
+    assert f"at 10 a class, real: steps {STEPS[1]}" in said and f"at 20 a class, gan: steps {STEPS[2]}" in said
+    found = read_params(PARAMS)["arms"]["own_settings"]
+    assert found == [
+        {"arm": "real", "budget": 10, "steps": STEPS[1]},
+        {"arm": "gan", "budget": 10, "steps": STEPS[2]},
+        {"arm": "gan", "budget": 20, "steps": STEPS[2]},
+        {"arm": "real+copies", "budget": 50, "dropout": 0.1},  # as it was
+    ]
+    adopted = read_params(PARAMS)
+    assert [own_settings(adopted, budget).get("real") for budget in (10, 20)] == [{"steps": STEPS[1]}, None]
+    checks = [tuning_check(read_trials(), adopted, budget) for budget in (10, 20)]
+    assert all(check.covers and all(arm.own == arm.best for arm in check.arms) for check in checks)
+    before = PARAMS.read_bytes()
+    with pytest.raises(InputError, match=r"at 50 a class.*measure it first: python -m pipeline\.tune --budget 50"):
+        adopt(several, [10, 20, 50], "")
+    assert PARAMS.read_bytes() == before
+    primary = params["compare"]["primary"] | {"budget": 10}
+    one = several | {"study": params["study"] | {"budgets": [10]}, "compare": params["compare"] | {"primary": primary}}
+    adopt(one, [10], "")
+    assert [*read_params(PARAMS)["arms"]["own_settings"][0]] == ["arm", "steps"]  # one budget needs no name
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -428,7 +469,7 @@ def test_the_command_on_a_small_study(root: Path, tmp_path: Path) -> None:
         (["--set", "steps"], "--set steps: expected KEY=VALUE"),
         (["--budget", "2", "0"], "study.budgets"),
         (["--replicates", "0"], "study.replicates"),
-        (["--adopt"], "does not cover this study; measure it first"),
+        (["--adopt"], " a class; measure it first: python -m pipeline.tune --budget "),
         (["--adopt", "--set", "steps=3"], "--adopt: takes what was measured"),
         (["--adopt", "--budget", "77"], "--budget 77: the study has "),
     ],

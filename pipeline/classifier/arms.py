@@ -202,7 +202,8 @@ class ArmsConfig:
     """synthetic_share: part of a mixed batch that is synthetic, for each kind of synthetic image. copies_per_class,
     interpolated_per_class: size of the two synthetic sets made without a GAN. pseudo_confidence: probability from which
     a teacher is sure of an unlabelled image. classical: the distortion of the classical arms and of the copies, where
-    they have none of their own. own_settings: arms that have not all settings of section `classifier`.
+    they have none of their own. own_settings: arms that have not all settings of section `classifier`, at a budget or
+    at every one.
     """
 
     synthetic_share: Shares
@@ -216,13 +217,15 @@ class ArmsConfig:
         require(self.copies_per_class > 0, "copies_per_class: must be positive")
         require(self.interpolated_per_class > 0, "interpolated_per_class: must be positive")
         require(0 <= self.pseudo_confidence < 1, "pseudo_confidence: must lie in [0, 1)")
-        names = [own.arm for own in self.own_settings]
-        for name in names:
-            require(names.count(name) == 1, f"own_settings: {name} is there twice; name it once")
+        for own in self.own_settings:
+            budgets = [other.budget for other in self.own_settings if other.arm == own.arm]
+            twice = budgets.count(own.budget) > 1 or (None in budgets and len(budgets) > 1)
+            require(not twice, f"own_settings: {own.arm} is there twice; name it once, or once for each `budget`")
 
-    def settings(self, arm: str, shared: ClassifierConfig) -> ClassifierConfig:
-        """Those with which `arm` is trained: `shared`, or its own over them."""
-        return next((own.over(shared) for own in self.own_settings if own.arm == arm), shared)
+    def settings(self, arm: str, shared: ClassifierConfig, budget: int) -> ClassifierConfig:
+        """Those with which `arm` is trained at `budget` images a class: `shared`, or its own over them."""
+        own = (own for own in self.own_settings if own.arm == arm and own.budget in (None, budget))
+        return next((each.over(shared) for each in own), shared)
 
     def mixed_share(self, arm: Arm) -> float:
         """Part of a mixed batch of `arm` that is synthetic: its own, or that of its kind of images."""
@@ -232,15 +235,15 @@ class ArmsConfig:
         """How far the batches of `arm`, or its fixed copies, are distorted, where they are."""
         return self.classical if arm.distortion is None else arm.distortion.over(self.classical)
 
-    def record(self, arm: Arm, shared: ClassifierConfig) -> dict[str, Any]:
-        """All that makes a training of `arm` but its images, as arms.json has it: `asdict(arm)`; synthetic_share, None
-        where batches are not mixed; settings, of its classifier; augmentation, the distances of its batches or its
-        fixed copies.
+    def record(self, arm: Arm, shared: ClassifierConfig, budget: int) -> dict[str, Any]:
+        """All that makes a training of `arm` at `budget` but its images, as arms.json has it: `asdict(arm)`;
+        synthetic_share, None where batches are not mixed; settings, of its classifier; augmentation, the distances of
+        its batches or its fixed copies.
         """
         distorted, mixed = arm.classical or arm.synthetic == "copies", arm.real and arm.synthetic is not None
         return dataclasses.asdict(arm) | {
             "synthetic_share": self.mixed_share(arm) if mixed else None,
-            "settings": dataclasses.asdict(self.settings(arm.name, shared)),
+            "settings": dataclasses.asdict(self.settings(arm.name, shared, budget)),
             "augmentation": dataclasses.asdict(self.distortion(arm)) if distorted else None,
         }
 

@@ -32,14 +32,19 @@ class ClassifierConfig:
         require(0 <= self.label_smoothing < 1, "label_smoothing: must lie in [0, 1)")
 
 
+WHERE = ("arm", "budget")  # of own settings: the keys that say whose they are
+
+
 @dataclass(frozen=True)
 class OwnSettings:
     """What one arm has in place of section `classifier`'s settings; None: as all arms have it.
 
-    Without the width: paired arms start from the same weights.
+    budget: real images a class at which it has them; None: at every one. Without the width: paired arms start from the
+    same weights.
     """
 
     arm: str
+    budget: int | None = None
     steps: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
@@ -49,7 +54,7 @@ class OwnSettings:
 
     def changes(self) -> dict[str, float]:
         """The settings that it names."""
-        return {key: value for key, value in asdict(self).items() if key != "arm" and value is not None}
+        return {key: value for key, value in asdict(self).items() if key not in WHERE and value is not None}
 
     def over(self, shared: ClassifierConfig) -> ClassifierConfig:
         """`shared` with them. Raises ValueError naming the one that is wrong."""

@@ -57,7 +57,7 @@ class Effort:
 
 def budget_to_efforts(study: Study, budget: Budget) -> list[Effort]:
     """What was trained at a budget, an entry an arm, in the study's order of arms."""
-    own = own_settings(study.params)
+    own = own_settings(study.params, budget.size)
     runs, history, efforts = dict(study.runs), budget.classifier_history, []
     for arm in study.budget_accuracies(budget.size).columns:
         rows = history[history["arm"] == arm]
@@ -102,7 +102,7 @@ def fairness(study: Study, budget: Budget, efforts: Sequence[Effort]) -> Literal
     """equal: all replicates of all arms saw as many images, under the same settings. tuned: of each arm they took the
     steps that they were to take, under the best of those tried that an arm can have alone. unequal: neither.
     """
-    own = own_settings(study.params).keys() & {effort.arm for effort in efforts}
+    own = own_settings(study.params, budget.size).keys() & {effort.arm for effort in efforts}
     if all(effort.same for effort in efforts) and len({effort.seen for effort in efforts}) == 1 and not own:
         return "equal"
     planned = {arm: sum(phase["steps"] for phase in made["phases"]) for arm, made in budget.arms.items()}

@@ -40,12 +40,13 @@ def train_arms(
     of all arms that have none of their own. kind: the folder of the artifacts. Raises InputError where a share of a
     batch rounds to no image.
     """
+    budget = stage.budget or 0
     test_pixels = load_arrays(Path("artifacts/data/test_images.npz"))["pixels"]
     keys = [(arm, replicate) for arm in arms for replicate in range(len(reals[0]))]
     materials = [
         arm_to_material(arm, reals[arm.pseudo][replicate], synthetic(arm, replicate), config) for arm, replicate in keys
     ]
-    settings = {arm: config.settings(arm.name, classifier) for arm in arms}
+    settings = {arm: config.settings(arm.name, classifier, budget) for arm in arms}
     for arm, material in zip(arms, materials[:: len(reals[0])], strict=True):
         size, share = settings[arm].batch_size, material.synthetic_share
         if any(count == 0 for _, count in material.phases(settings[arm].steps, size)[0][1]):
@@ -56,7 +57,7 @@ def train_arms(
             "test_pixels": test_pixels,
             "config": settings[arm],
             # One seed for all arms of a replicate: they start from the same weights.
-            "seed": derive(stage.value("study.seed"), "classifier", stage.budget or 0, replicate),
+            "seed": derive(stage.value("study.seed"), "classifier", budget, replicate),
         }
         for (arm, replicate), material in zip(keys, materials, strict=True)
     ]
@@ -81,7 +82,8 @@ def train_arms(
         saw = {arm.name: [r["saw"] for (a, _), r in zip(keys, results, strict=True) if a is arm] for arm in arms}
         write_json(folder / "inputs.json", saw)
         specs = {
-            arm.name: config.record(arm, classifier) | {"phases": phases_by_origin(arm, material, settings[arm])}
+            arm.name: config.record(arm, classifier, budget)
+            | {"phases": phases_by_origin(arm, material, settings[arm])}
             for arm, material in zip(arms, materials[:: len(reals[0])], strict=True)
         }
         write_json(folder / "arms.json", specs)

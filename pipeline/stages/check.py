@@ -97,10 +97,11 @@ def to_params(values: Mapping[str, Any]) -> Params:
     for arm in with_variants(ARMS, variants):
         if arm.real and arm.synthetic:
             share = arm.share or params.arms.synthetic_share.of(arm.synthetic)
-            batch = params.arms.settings(arm.name, params.classifier).batch_size
             key = f"arms.synthetic_share.{arm.synthetic}" if arm.share is None else f"variants: share of {arm.name}"
-            if not 0 < round(batch * share) < batch:
-                raise InputError(f"{key}: {share} of a batch of {batch} leaves no synthetic or no real image")
+            for budget in params.study.budgets:
+                batch = params.arms.settings(arm.name, params.classifier, budget).batch_size
+                if not 0 < round(batch * share) < batch:
+                    raise InputError(f"{key}: {share} of a batch of {batch} leaves no synthetic or no real image")
     for variant in variants:
         try:
             params.arms.distortion(variant.arm())
@@ -121,11 +122,16 @@ def to_params(values: Mapping[str, Any]) -> Params:
 
 
 def notes(params: Params) -> list[str]:
-    """A line for each variant whose distances of distortion may not do what is hoped for."""
+    """A line for each own setting or distance of distortion that may not do what is hoped for."""
     variants = with_variants([], (*params.variants.baseline, *params.variants.generated))
     arms = {arm.name: arm for arm in (*ARMS, *variants)}
-    reals = arms_to_reals({name: params.arms.record(arm, params.classifier) for name, arm in arms.items()})
-    found = []
+    budget = params.study.budgets[0]  # any: the distances are the same at all
+    reals = arms_to_reals({name: params.arms.record(arm, params.classifier, budget) for name, arm in arms.items()})
+    found = [
+        f"arms.own_settings: {own.arm} has some at {own.budget} images a class, which is not among study.budgets"
+        for own in params.arms.own_settings
+        if own.budget not in (None, *params.study.budgets)
+    ]
     for arm in variants:
         if arm.distortion is not None and params.arms.distortion(arm) == params.arms.classical:
             found.append(f"variants: {arm.name} is distorted as all arms are; leave its distortion out")

@@ -24,7 +24,7 @@ def otherwise_trained(stage: Stage, budget: int) -> Iterator[str]:
     for key, here in gan_to_plan(stage.config("gan", GanConfig), budget).items():
         if config.get(key) != here:
             yield f"budget {budget}: its GANs had {key} {config.get(key)}, where {file} has {here}; run `dvc repro`"
-    trained, asked = _arms_made(budget), arms_to_plan(stage)
+    trained, asked = _arms_made(budget), arms_to_plan(stage, budget)
     for name in {**trained, **asked}:
         place = f"budget {budget}, arm {name}"
         if name not in trained:
@@ -43,12 +43,12 @@ def gan_to_plan(config: GanConfig, budget: int) -> dict[str, Any]:
     return {"recipe": config.recipe, "steps": config.length(labelled, load_recipe(config.recipe).batch_size)}
 
 
-def arms_to_plan(stage: Stage) -> dict[str, dict[str, Any]]:
+def arms_to_plan(stage: Stage, budget: int) -> dict[str, dict[str, Any]]:
     """Of every arm that the params ask for, what arms.json should hold of it."""
     config, shared = stage.config("arms", ArmsConfig), stage.config("classifier", ClassifierConfig)
     variants = to_variants(stage.value("variants"))
     arms = with_variants(ARMS, (*variants.baseline, *variants.generated))
-    return {arm.name: config.record(arm, shared) for arm in arms}
+    return {arm.name: config.record(arm, shared, budget) for arm in arms}
 
 
 def _arms_made(budget: int) -> dict[str, dict[str, Any]]:

@@ -25,9 +25,8 @@ def train_teacher(stage: Stage) -> None:
     train = load(Path("artifacts/data/train.npz"))
     split = load_split(Path(f"artifacts/splits/{stage.budget}.npz"))
     arms = stage.config("arms", ArmsConfig)
-    classifier = arms.settings(
-        "real+classical", stage.config("classifier", ClassifierConfig)
-    )  # it is trained like that
+    # It is trained as that arm is.
+    classifier = arms.settings("real+classical", stage.config("classifier", ClassifierConfig), stage.budget or 0)
     variants = to_variants({"generated": stage.value("variants.generated")})
     needed = variants.needs_teacher or split.unlabelled.shape[1] > 0
     jobs = [

@@ -88,8 +88,8 @@ def trial_rows(params: dict[str, Any], accuracies: dict[str, tuple[float, float]
         for arm, means in accuracies.items():
             rows += [
                 {"budget": 5, "seed": 1}
-                | params_to_settings(settings)
-                | {"arm": arm, "variant": variant_definitions(params).get(arm, "")}
+                | params_to_settings(settings, 5)
+                | {"arm": arm, "variant": variant_definitions(params, 5).get(arm, "")}
                 | {"replicate": replicate, "accuracy": means[number] + spread * replicate}
                 for replicate in range(4)
             ]
