@@ -41,10 +41,11 @@ def difference(row: Mapping[str, Any]) -> str:
 def read_own_settings(folder: Path, budgets: Iterable[int]) -> dict[tuple[int, str], str]:
     """(Budget, arm) -> what it has in place of the settings of all arms, where params lie beside a study's results."""
     path = folder / PARAMS
+    params = read_params(path) if path.exists() else {"arms": {}}
     return {
         (budget, arm): ", ".join(f"{key} {value:g}" for key, value in own.items()).replace("_", " ")
         for budget in budgets
-        for arm, own in (own_settings(read_params(path), budget) if path.exists() else {}).items()
+        for arm, own in own_settings(params, budget).items()
     }
 
 

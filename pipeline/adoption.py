@@ -15,31 +15,44 @@ from pipeline.trials import CLASSIFIER, TRIALS, own_settings, read_trials
 from pipeline.tuning import can_be_alone, setting_to_text, tuning_check
 
 
-def adopt(params: Mapping[str, Any], budgets: Sequence[int], machine: str) -> list[str]:
+def adopt(params: Mapping[str, Any], budgets: Sequence[int] | None, machine: str) -> list[str]:
     """Write to params.yaml what arms.own_settings is where each arm has its best measured setting at each of `budgets`;
-    returns what to say. At its other budgets the study keeps what it has. machine: whose trials to prefer.
+    returns what to say. Elsewhere arms keep what they have.
 
-    Width and distortions are for all arms but variants: paired ones start from the same weights, and copies, batches
-    and teacher have one augmentation. Raises InputError where the study's settings, or one of its arms, were not
-    measured.
+    budgets: None for those of the study that were measured. machine: whose trials to prefer. Width and distortions are
+    for all arms but variants: paired ones start from the same weights, and copies, batches and teacher have one
+    augmentation. Raises InputError where the study's settings, or one of its arms, were not measured.
     """
     study = params["study"]["budgets"]
-    for budget in budgets:
-        if budget not in study:
-            raise InputError(f"--budget {budget}: the study has {', '.join(map(str, study))}")
+    if unknown := [budget for budget in budgets or () if budget not in study]:
+        raise InputError(f"--budget {unknown[0]}: the study has {', '.join(map(str, study))}")
     if "own_settings" not in params["arms"]:
         raise InputError(f"{PARAMS}: arms.own_settings is missing; add `own_settings: []` to section arms")
-    own, said = {budget: own_settings(params, budget) for budget in study}, []
-    for budget in budgets:
-        own[budget], lines = best_settings(params, budget, machine)
-        said += [f"at {budget} a class, {line}" if len(study) > 1 else line for line in lines]
+    chosen, said, unmeasured = {}, [], []
+    for budget in dict.fromkeys(budgets or study):
+        try:
+            chosen[budget], lines = best_settings(params, budget, machine)
+        except InputError as error:
+            if budgets or len(study) == 1:
+                raise
+            unmeasured.append(error)
+        else:
+            said += [f"at {budget} a class, {line}" for line in lines]
+    if not chosen:
+        raise unmeasured[0]
+    own = {budget: own_settings(params, budget) for budget in study} | chosen
     entries = [
-        {"arm": arm} | ({"budget": budget} if len(study) > 1 else {}) | changes
+        {"arm": arm, "budget": budget} | changes
         for budget, of_budget in own.items()
         for arm, changes in of_budget.items()
     ]
+    old = params["arms"]["own_settings"]
+    entries += [entry for entry in old if entry.get("budget") not in (None, *study)]
     merge({"arms": {"own_settings": entries}}, str(TRIALS))
-    return [*said, "all other arms share section classifier; `git diff params.yaml` shows what changed"]
+    if any(entry.get("budget") is None for entry in old):
+        said.append("what arms had of their own at every budget is written down for each of the study's now")
+    said += [f"{error}; arms keep what they have there" for error in unmeasured]
+    return [*said, "whatever has no own settings shares section classifier; `git diff params.yaml` shows what changed"]
 
 
 def best_settings(params: Mapping[str, Any], budget: int, machine: str) -> tuple[dict[str, dict[str, Any]], list[str]]:

@@ -18,7 +18,6 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.classifier.settings import WHERE
 from pipeline.errors import InputError
 
 TRIALS = Path("docs/tuning.csv")
@@ -76,7 +75,7 @@ def own_settings(params: Mapping[str, Any], budget: int) -> dict[str, dict[str, 
     for own in params["arms"].get("own_settings") or ():
         if own.get("budget") not in (None, budget):
             continue
-        changes = {key: value for key, value in own.items() if key not in WHERE and value is not None}
+        changes = {key: value for key, value in own.items() if key not in ("arm", "budget") and value is not None}
         if changes != {key: params["classifier"].get(key) for key in changes}:
             found[own["arm"]] = changes
     return found

@@ -231,7 +231,10 @@ def main() -> None:
         "distortions two thirds and four thirds as far, and with or without blur",
     )
     parser.add_argument(
-        "--budget", nargs="+", type=int, help="that of the primary contrast if left out; all of the study for --adopt"
+        "--budget",
+        nargs="+",
+        type=int,
+        help="that of the primary contrast if left out; for --adopt all that were measured",
     )
     parser.add_argument("--replicates", type=int, default=REPLICATES)
     parser.add_argument(
@@ -244,7 +247,7 @@ def main() -> None:
         if arguments.adopt:
             if arguments.set:
                 raise InputError("--adopt: takes what was measured; leave --set out")
-            said = adopt(params, arguments.budget or params["study"]["budgets"], params_to_machine(params))
+            said = adopt(params, arguments.budget, params_to_machine(params))
             print("\n".join(f"tune: {line}" for line in said))
             return
         budgets = arguments.budget or [params["compare"]["primary"]["budget"]]

@@ -180,12 +180,16 @@ def test_a_distortion_that_tells_nothing_apart_is_noted() -> None:
 
 
 def test_own_settings_at_a_budget_that_is_not_studied_are_noted() -> None:
-    own = [{"arm": "real", "budget": 50, "steps": 9}, {"arm": "real", "budget": 51, "steps": 9}]
+    own = [{"arm": arm, "budget": budget, "steps": 9} for arm in ("real", "gan") for budget in (50, 51, 7)]
     assert notes(to_params(changed("arms.own_settings", own))) == [
-        "arms.own_settings: real has some at 51 images a class, which is not among study.budgets"
+        "arms.own_settings: what is set at 7, 51 a class is not used; study.budgets lacks it"
     ]
     batch = [{"arm": "real+gan", "budget": 50, "batch_size": 4}]
-    assert "0.1 of a batch of 4 leaves no synthetic" in message(changed("arms.own_settings", batch))
+    said = message(changed("arms.own_settings", batch))
+    assert "0.1 of a batch of 4, which real+gan has at 50 a class, leaves no synthetic" in said
+    for budget in (0, -3):
+        own = [{"arm": "real", "budget": budget, "steps": 9}]
+        assert message(changed("arms.own_settings", own)).endswith(f"budget: must be positive, got {budget}")
 
 
 def test_an_arm_is_not_compared_with_itself() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from pipeline.adoption import adopt
 from pipeline.classifier.arms import ARMS
 from pipeline.errors import InputError
 from pipeline.report import words
+from pipeline.stages.check import to_params
 from pipeline.stages.stage import PARAMS, processor, read_params
 from pipeline.trials import TRIALS, own_settings, params_to_settings, read_trials, variant_definitions
 from pipeline.tune import default_changes, params_to_machine, put_in, to_changes, to_trial
@@ -402,18 +404,19 @@ def test_the_command_on_a_small_study(root: Path, tmp_path: Path) -> None:
     better = {str(arm) for arm in means.index[means[5] > means[2]]}
     own = read_params(folder / PARAMS)["arms"]["own_settings"]
     assert better and {one["arm"] for one in own} == better
+    (budget,) = SMALL["study"]["budgets"]
     best = tables[0].groupby("arm").mean() > means.max(axis=1)
     softer = {str(arm) for arm in best.index[best]}
     assert adopted.stdout.count(" does better still with blur 0.3, which no arm can have alone; set") == len(softer)
     assert adopted.stdout.count("tune: ") == len(better) + len(softer) + 2
-    assert "tune: chosen among shared; steps 5, learning_rate 0.5\n" in adopted.stdout
+    assert f"tune: at {budget} a class, chosen among shared; steps 5, learning_rate 0.5\n" in adopted.stdout
     teacher = (
         "keep agreeing, of real+gan, teacher width 4, steps {}, batch_size 12, learning_rate {}, weight_decay 0.01"
     )
     asking = [teacher.format(*own) for own in (("2", "0.03"), ("5", "0.5"))]
     (variant,) = set(found["variant"].dropna())  # in the trial with more blur, too
     assert variant.startswith(asking[0])
-    assert all(one == {"arm": one["arm"], "steps": 5, "learning_rate": 0.5} for one in own)
+    assert all(one == {"arm": one["arm"], "budget": budget, "steps": 5, "learning_rate": 0.5} for one in own)
     again = call(root, folder, "--replicates", "2", "--set", "steps=5,learning_rate=0.5")
     assert again.returncode == 0
     changed = "real+classical" in better  # and with it the teacher, so that the arm that asks it is another
@@ -433,33 +436,52 @@ def test_each_budget_gets_the_best_that_was_measured_there(
         for budget in better
     ]
     several = params | {"study": params["study"] | {"budgets": [10, 20, 50]}}
-    several["arms"] = params["arms"] | {"own_settings": [{"arm": "real+copies", "dropout": 0.1}]}
+    elsewhere = {"arm": "gan", "budget": 200, "steps": 7}
+    several["arms"] = params["arms"] | {"own_settings": [{"arm": "real+copies", "dropout": 0.1}, elsewhere]}
     (tmp_path / "conf").symlink_to(Path("conf").resolve())
     monkeypatch.chdir(tmp_path)
     TRIALS.parent.mkdir()
     pd.concat(rows).to_csv(TRIALS, index=False)
     PARAMS.write_text(json.dumps(several))
-    said = adopt(several, [10, 20], "")
+    said = adopt(several, None, "")
     assert f"at 10 a class, real: steps {STEPS[1]}" in said and f"at 20 a class, gan: steps {STEPS[2]}" in said
-    found = read_params(PARAMS)["arms"]["own_settings"]
-    assert found == [
+    assert "what arms had of their own at every budget is written down for each of the study's now" in said
+    keeps = "at 50 a class (.*); measure it first: python -m pipeline.tune --budget 50; arms keep what they have there"
+    assert len([line for line in said if re.search(keeps, line)]) == 1
+    assert read_params(PARAMS)["arms"]["own_settings"] == [
         {"arm": "real", "budget": 10, "steps": STEPS[1]},
         {"arm": "gan", "budget": 10, "steps": STEPS[2]},
         {"arm": "gan", "budget": 20, "steps": STEPS[2]},
         {"arm": "real+copies", "budget": 50, "dropout": 0.1},  # as it was
+        elsewhere,
     ]
     adopted = read_params(PARAMS)
     assert [own_settings(adopted, budget).get("real") for budget in (10, 20)] == [{"steps": STEPS[1]}, None]
     checks = [tuning_check(read_trials(), adopted, budget) for budget in (10, 20)]
     assert all(check.covers and all(arm.own == arm.best for arm in check.arms) for check in checks)
     before = PARAMS.read_bytes()
+    assert adopt(adopted, [20, 20], "")[0].startswith("at 20 a class, chosen among") and PARAMS.read_bytes() == before
     with pytest.raises(InputError, match=r"at 50 a class.*measure it first: python -m pipeline\.tune --budget 50"):
-        adopt(several, [10, 20, 50], "")
+        adopt(several, [10, 50], "")
+    with pytest.raises(InputError, match="--budget 77: the study has 10, 20, 50"):
+        adopt(several, [10, 77], "")
     assert PARAMS.read_bytes() == before
-    primary = params["compare"]["primary"] | {"budget": 10}
-    one = several | {"study": params["study"] | {"budgets": [10]}, "compare": params["compare"] | {"primary": primary}}
-    adopt(one, [10], "")
-    assert [*read_params(PARAMS)["arms"]["own_settings"][0]] == ["arm", "steps"]  # one budget needs no name
+
+
+def test_the_teacher_is_that_of_the_budget(params: dict[str, Any]) -> None:
+    own = [{"arm": "real+classical", "budget": 10, "steps": 70}]
+    soft = {"name": "soft", "of": "real+gan", "labels": "soft"}
+    asking = params | {
+        "arms": params["arms"] | {"own_settings": own},
+        "variants": {"baseline": [], "generated": [soft]},
+        "split": params["split"] | {"unlabelled_per_class": 5},
+    }
+    for budget, steps in ((10, 70), (50, 3000)):
+        teacher = f"teacher width 24, steps {steps}, "
+        assert teacher in variant_definitions(asking, budget)["soft"]
+        assert params_to_settings(asking, budget)["teacher"].startswith(teacher.removeprefix("teacher "))
+        first = to_params(to_trial(asking, budget, 2))  # the teacher's stage has the study's own settings
+        assert first.arms.settings("real+classical", first.classifier, budget).steps == steps
 
 
 @pytest.mark.parametrize(

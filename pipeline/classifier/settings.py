@@ -32,9 +32,6 @@ class ClassifierConfig:
         require(0 <= self.label_smoothing < 1, "label_smoothing: must lie in [0, 1)")
 
 
-WHERE = ("arm", "budget")  # of own settings: the keys that say whose they are
-
-
 @dataclass(frozen=True)
 class OwnSettings:
     """What one arm has in place of section `classifier`'s settings; None: as all arms have it.
@@ -52,9 +49,12 @@ class OwnSettings:
     dropout: float | None = None
     label_smoothing: float | None = None
 
+    def __post_init__(self) -> None:
+        require(self.budget is None or self.budget > 0, f"budget: must be positive, got {self.budget}")
+
     def changes(self) -> dict[str, float]:
         """The settings that it names."""
-        return {key: value for key, value in asdict(self).items() if key not in WHERE and value is not None}
+        return {key: value for key, value in asdict(self).items() if key not in ("arm", "budget") and value is not None}
 
     def over(self, shared: ClassifierConfig) -> ClassifierConfig:
         """`shared` with them. Raises ValueError naming the one that is wrong."""

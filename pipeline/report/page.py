@@ -18,6 +18,7 @@ from pipeline.report.copying import copying
 from pipeline.report.study import Budget, Study, load_study
 from pipeline.report.summary import study_to_summary
 from pipeline.report.theme import MARKS, Picture
+from pipeline.trials import own_settings
 
 TEMPLATES = Path(__file__).with_name("templates")
 DIGEST = 12  # characters of a subset's SHA-256 that are shown
@@ -70,6 +71,7 @@ def study_to_page(study: Study) -> str:
         several=several,
         each_class=words.each_class_of(study),
         tuning=words.tuning(study),
+        own_settings=[budget.size for budget in study.budgets if own_settings(study.params, budget.size)],
         trends=[charts.delta_trend(study), charts.accuracy_trend(study)] if several else [],
         worth=worth.section(study),
         controls=controls.section(study),

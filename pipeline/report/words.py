@@ -12,6 +12,7 @@ from pipeline.ledger import TRIALS, Reuse
 from pipeline.report.effort import budget_to_efforts, differences, fairness
 from pipeline.report.study import Budget, Study
 from pipeline.report.text import between, listed, plus_minus, signed
+from pipeline.trials import own_settings
 from pipeline.tuning import TuningCheck, clearly_above, setting_to_text
 from pipeline.verdict import each_class, subject
 
@@ -69,6 +70,12 @@ def warnings(study: Study) -> list[str]:
         if fairness(study, budget, efforts) == "unequal":
             found.append(f"{where}, the arms were not trained alike: {'; '.join(differences(efforts))}.")
         found += [f"{where}, {line}" for line in untuned(study, budget)]
+    own = [own_settings(study.params, budget.size) for budget in study.budgets]
+    if any(settings != own[0] for settings in own):
+        found.append(
+            "Arms have other settings at one number of real images than at another (see Equal effort): curves over "
+            "these numbers show the settings, too."
+        )
     return found
 
 
@@ -79,7 +86,8 @@ def untuned(study: Study, budget: Budget) -> list[str]:
     if not check.covers and (shift(study.data) or regime(budget.split)):
         return [
             "nobody checked whether the classifier's settings suit this regime, and a baseline that is trained too "
-            "briefly or too long may lose what another arm then seems to gain: `python -m pipeline.tune`."
+            "briefly or too long may lose what another arm then seems to gain: `python -m pipeline.tune --budget "
+            f"{budget.size}`."
         ]
     found = [arm for arm in check.arms if clearly_above(arm.crossed, check.replicates, margin)]
     if not found:
@@ -88,9 +96,9 @@ def untuned(study: Study, budget: Budget) -> list[str]:
     shared = [arm for arm in found if arm.best != arm.best_alone]
     also = "; distortions and width are for all arms but variants, and set in params.yaml" if shared else ""
     return [
-        f"other settings do better on the development part, {listed(better)} points: what gains on such an arm may owe "
-        f"it to that. `python -m pipeline.tune --adopt` gives each arm the best that it can have alone{also}. "
-        "See Equal effort."
+        f"other settings do better on the development part, {listed(better)} points: what gains on such an arm may "
+        f"owe it to that. `python -m pipeline.tune --adopt --budget {budget.size}` gives each arm the best that it can "
+        f"have alone{also}. See Equal effort."
     ]
 
 

@@ -101,7 +101,11 @@ def to_params(values: Mapping[str, Any]) -> Params:
             for budget in params.study.budgets:
                 batch = params.arms.settings(arm.name, params.classifier, budget).batch_size
                 if not 0 < round(batch * share) < batch:
-                    raise InputError(f"{key}: {share} of a batch of {batch} leaves no synthetic or no real image")
+                    shared = batch == params.classifier.batch_size
+                    whose = "" if shared else f", which {arm.name} has at {budget} a class,"
+                    raise InputError(
+                        f"{key}: {share} of a batch of {batch}{whose} leaves no synthetic or no real image"
+                    )
     for variant in variants:
         try:
             params.arms.distortion(variant.arm())
@@ -127,11 +131,11 @@ def notes(params: Params) -> list[str]:
     arms = {arm.name: arm for arm in (*ARMS, *variants)}
     budget = params.study.budgets[0]  # any: the distances are the same at all
     reals = arms_to_reals({name: params.arms.record(arm, params.classifier, budget) for name, arm in arms.items()})
-    found = [
-        f"arms.own_settings: {own.arm} has some at {own.budget} images a class, which is not among study.budgets"
-        for own in params.arms.own_settings
-        if own.budget not in (None, *params.study.budgets)
-    ]
+    unused = {own.budget for own in params.arms.own_settings if own.budget not in (None, *params.study.budgets)}
+    listed = ", ".join(map(str, sorted(filter(None, unused))))
+    found = (
+        [f"arms.own_settings: what is set at {listed} a class is not used; study.budgets lacks it"] if unused else []
+    )
     for arm in variants:
         if arm.distortion is not None and params.arms.distortion(arm) == params.arms.classical:
             found.append(f"variants: {arm.name} is distorted as all arms are; leave its distortion out")

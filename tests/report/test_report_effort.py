@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from made_study import SKILLS
+from made_study import SKILLS, make_study
 from rendered import Page, section
 
 from pipeline.report.effort import budget_to_efforts, fairness
@@ -196,3 +196,16 @@ def test_arms_at_their_own_best_are_no_unequal_effort(study: tuple[Path, dict[st
     assert "steps 800 label_smoothing 0.3 has best gains" in shown["tuned"]
     assert "real 91.50 93.50 80.00 steps 800 steps 800 –" in shown["tuned"]
     assert "real 93.50 91.50 80.00 steps 800 shared +2.00 ± 0.00" in shown["untuned"]
+
+
+def test_settings_at_one_budget_alone_are_said(tmp_path: Path) -> None:
+    params = make_study(tmp_path, (2, 20), 3)
+    shown = {}
+    for name, budgets in (("one", [2]), ("both", [2, 20]), ("other", [5])):
+        own = [{"arm": "real", "budget": budget, "dropout": 0.1} for budget in budgets]
+        study = load_study(tmp_path, [2, 20], params | {"arms": params["arms"] | {"own_settings": own}})
+        shown[name] = Page(section(study_to_page(study), "method")).text, " ".join(warnings(study))
+    differ = "Arms have other settings at one number of real images than at another"
+    assert "some have settings of their own at 2 images a class (see" in shown["one"][0] and differ in shown["one"][1]
+    assert "some have settings of their own (see" in shown["both"][0] and differ not in shown["both"][1]
+    assert "All arms have the same steps" in shown["other"][0] and differ not in shown["other"][1]
