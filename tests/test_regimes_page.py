@@ -57,6 +57,11 @@ def test_settings_of_their_own_stand_beside_the_arms(tmp_path: Path) -> None:
     table = study_to_table(tmp_path)
     assert table.columns.tolist() == ["arm", "trained with", "accuracy", "over `real`"]
     assert table["trained with"].tolist() == ["", "steps 500, label smoothing 0.3"]
+    own[0]["budget"] = 10
+    (tmp_path / "params.yaml").write_text(json.dumps({"arms": {"own_settings": own}, "classifier": {"steps": 3000}}))
+    deltas([(budget, "half", "real", 1.0, 0.4, 1.6, "helps") for budget in (10, 50)]).to_csv(tmp_path / "deltas.csv")
+    accuracies({(10, "half"): [91.5], (50, "half"): [91.5]}).to_csv(tmp_path / "accuracies.csv")
+    assert study_to_table(tmp_path)["trained with"].tolist() == ["steps 500, label smoothing 0.3", ""]
 
 
 def test_rare_classes_are_held_against_every_reference(tmp_path: Path) -> None:

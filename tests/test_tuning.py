@@ -372,6 +372,7 @@ def call(root: Path, folder: Path, *arguments: str) -> subprocess.CompletedProce
     return subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, text=True)
 
 
+@pytest.mark.timeout(1800)  # some thirty processes, each with its start
 def test_the_command_on_a_small_study(root: Path, tmp_path: Path) -> None:
     folder = folder_of_small_study(root, tmp_path)
     before = (folder / PARAMS).read_bytes()

@@ -87,7 +87,10 @@ def changed_params(study: Study, **changes: dict[str, Any]) -> None:
 def test_arms_trained_with_other_settings_than_the_params_file_has(
     study: Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    changed_params(study, arms={"own_settings": [{"arm": "gan", "steps": 7, "dropout": 0.1}]})
+    elsewhere = {"arm": "gan", "budget": BUDGET + 1, "steps": 7}
+    changed_params(study, arms={"own_settings": [elsewhere]})
+    assert verified(capsys) == (0, [SOUND])
+    changed_params(study, arms={"own_settings": [elsewhere | {"budget": BUDGET, "dropout": 0.1}]})
     found(
         capsys,
         f"budget {BUDGET}, arm gan: trained with settings.steps 2, where params.yaml has 7; run `dvc repro`",
