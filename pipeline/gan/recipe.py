@@ -29,7 +29,7 @@ class Recipe:
     turns: `alternate`: each batch of reals is the discriminator's turn, the generator frozen; then the generator's, on
     fresh noise, the discriminator frozen. discriminator_steps: its turns to each of the generator's (a Wasserstein
     critic's 5). generator_steps: steps that the generator makes when it has its turn. `together`: both step at once,
-    from one pass, which costs half as much; only for a loss and networks that allow it, and then both numbers are 1.
+    from one pass, which is cheaper; only for a loss and networks that allow it, and then both numbers are 1.
 
     generator_rate, discriminator_rate: Adam's learning rates. schedule: `constant`, or `rise_and_fall`: a short rise at
     first, and linearly to a tenth over the last 70 % of the steps. beta1, beta2: Adam's.
