@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 
 from app.shelf import Entry, Shelf
-from pipeline.batches import to_tensors
 from pipeline.classifier.network import images_to_logits
 from pipeline.errors import InputError
 from pipeline.gan.sampling import generate
 from pipeline.images import LabelledImages
+from pipeline.pixels import to_tensors
 from pipeline.seeds import derive
 
 LIMIT = 10_000  # images of one request

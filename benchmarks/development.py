@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.classifier.arms import ARMS, Arm, affine_copies, interpolated
+from pipeline.classifier.arms import ARMS, Arm
+from pipeline.classifier.handmade import affine_copies, interpolated
 from pipeline.classifier.replicate import train_replicate as train_classifier
 from pipeline.classifier.settings import ClassifierConfig
 from pipeline.classifier.training import Material

@@ -32,7 +32,6 @@ from benchmarks.development import folds
 from benchmarks.loops import ClassifierTask, GanTask, Pause, our_classifier, our_gan
 from benchmarks.peers import BUDGET, machine
 from benchmarks.turns import Training, take_turns
-from pipeline.batches import to_bytes, to_tensors
 from pipeline.classifier.replicate import train_replicate
 from pipeline.classifier.training import Material
 from pipeline.compute import ComputeConfig, Result, run_replicates
@@ -40,6 +39,7 @@ from pipeline.gan.recipe import Recipe, load_recipe
 from pipeline.gan.sampling import class_balanced_parts
 from pipeline.gan.training import new_gan
 from pipeline.images import LabelledImages, save_parts
+from pipeline.pixels import to_bytes, to_tensors
 from pipeline.seeds import derive
 from pipeline.stages.check import Params, to_params
 from pipeline.stages.stage import PARAMS, read_params

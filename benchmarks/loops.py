@@ -30,12 +30,12 @@ from pipeline.classifier.network import FEATURES, Classifier
 from pipeline.classifier.settings import ClassifierConfig
 from pipeline.classifier.training import Material, new_classifier
 from pipeline.compute import ComputeConfig, resolve_device
+from pipeline.distortion import Distortion
 from pipeline.gan import training as gan_training
 from pipeline.gan.recipe import Recipe
 from pipeline.gan.training import Gan, new_gan
 from pipeline.images import LabelledImages
 from pipeline.seeds import derive
-from pipeline.transforms import Distortion
 
 Device = Literal["cpu", "cuda"]
 Pause = Callable[[nn.Module], None]  # called every so many steps, with the network that is made

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 
 from pipeline.adam import Adam
-from pipeline.batches import to_pixels
 from pipeline.classifier.network import images_to_logits, uniform_to_mask
 from pipeline.classifier.settings import ClassifierConfig
 from pipeline.classifier.training import Material, draw, learning_rate_factor, new_classifier
+from pipeline.pixels import to_pixels
 from pipeline.seeds import derive
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from pipeline.batches import to_tensors
 from pipeline.classifier.network import images_to_logits
 from pipeline.classifier.settings import ClassifierConfig
 from pipeline.classifier.training import Material, new_classifier, train
 from pipeline.gan.sampling import class_balanced
 from pipeline.images import LabelledImages
+from pipeline.pixels import to_tensors
 from pipeline.seeds import derive
 
 

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.batches import to_pixels
-from pipeline.transforms import Distortion, distort
+from pipeline.distortion import Distortion
+from pipeline.pixels import to_pixels
+from pipeline.transforms import distort
 
 GATHERED = 16  # batches that are gathered, distorted and stacked together, which costs less than one by one
 

@@ -11,13 +11,12 @@ import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from pipeline.classifier.selection import FIELDS
 from pipeline.classifier.teacher import images_to_probabilities, load_teacher
 from pipeline.files import read_json
 from pipeline.gan.scoring import images_to_scores, load_discriminator
 from pipeline.images import LabelledImages, load
 from pipeline.quality.nearness import images_to_nearness
-
-FIELDS = ("probabilities", "score", "distance")  # of selection.Judgement
 
 
 def judge_replicate(

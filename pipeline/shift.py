@@ -13,11 +13,12 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from pipeline.batches import to_bytes, to_tensors
+from pipeline.distortion import Distortion
 from pipeline.images import LabelledImages
+from pipeline.pixels import to_bytes, to_tensors
 from pipeline.seeds import derive
 from pipeline.sources import DataConfig, read, usps_test
-from pipeline.transforms import Distortion, distort
+from pipeline.transforms import distort
 
 # Drawn from the whole range and not from a few angles, so that the accuracy is an expectation over tilts and no angle
 # was chosen. 30 degrees: well past the 12 that classical augmentation draws from, and short of 6 turning into 9.

@@ -36,6 +36,7 @@ from ruamel.yaml import YAML
 from pipeline.adoption import adopt
 from pipeline.compute import describe
 from pipeline.config import from_mapping
+from pipeline.distortion import Distortion
 from pipeline.errors import InputError
 from pipeline.files import read_json
 from pipeline.images import load_arrays
@@ -43,7 +44,6 @@ from pipeline.report import words
 from pipeline.report.tables import tuning_to_text
 from pipeline.stages.check import to_params
 from pipeline.stages.stage import PARAMS, processor, read_params, write_csv
-from pipeline.transforms import Distortion
 from pipeline.trials import (
     CLASSIFIER,
     DISTORTION,

@@ -34,6 +34,7 @@ from pipeline.classifier import training as classifier_training
 from pipeline.classifier.settings import ClassifierConfig
 from pipeline.classifier.training import Material, new_classifier
 from pipeline.compute import ComputeConfig, run_replicates
+from pipeline.distortion import Distortion
 from pipeline.gan import replicate as gan_replicate
 from pipeline.gan import training as gan_training
 from pipeline.gan.networks import dcgan, dcgan64, dense, dense_conv, folded
@@ -43,7 +44,6 @@ from pipeline.gan.training import Gan, new_gan
 from pipeline.images import LabelledImages
 from pipeline.stacked import Stacked, is_stacked
 from pipeline.stages.train_oracle import train_oracle
-from pipeline.transforms import Distortion
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.batches import class_rounds, labels_to_batches, to_bytes, to_tensors
+from pipeline.batches import class_rounds, labels_to_batches
 from pipeline.images import LabelledImages
+from pipeline.pixels import to_bytes, to_tensors
 
 UNEVEN = np.array([2, 0, 0, 2, 0, 0, 0, 5, 2])  # five, three and one image; no class 1, 3 or 4
 

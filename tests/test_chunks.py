@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from pipeline import feed
-from pipeline.batches import to_pixels
 from pipeline.chunks import in_chunks
 from pipeline.classifier import replicate
 from pipeline.classifier.network import Classifier, images_to_features, images_to_logits
@@ -20,6 +19,7 @@ from pipeline.gan.networks.registry import new_discriminator, new_generator
 from pipeline.gan.recipe import load_recipe
 from pipeline.gan.scoring import images_to_scores
 from pipeline.images import LabelledImages
+from pipeline.pixels import to_pixels
 
 
 class Small:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.batches import to_tensors
-from pipeline.classifier.arms import ARMS, BASELINE_ARMS, GAN_ARMS, affine_copies, interpolated
+from pipeline.classifier.arms import ARMS, BASELINE_ARMS, GAN_ARMS
+from pipeline.classifier.handmade import affine_copies, interpolated
 from pipeline.classifier.network import (
     FEATURES,
     Classifier,
@@ -29,9 +29,10 @@ from pipeline.classifier.training import (
     new_classifier,
     train,
 )
+from pipeline.distortion import Distortion
 from pipeline.feed import one_by_one
 from pipeline.images import LabelledImages
-from pipeline.transforms import Distortion
+from pipeline.pixels import to_tensors
 from pipeline.weights import network_to_arrays
 
 CPU = torch.device("cpu")

@@ -25,11 +25,11 @@ from pipeline.classifier.settings import ClassifierConfig
 from pipeline.classifier.training import Material
 from pipeline.compute import ComputeConfig, resolve_device, resolve_workers, run_replicates
 from pipeline.config import from_mapping
+from pipeline.distortion import Distortion
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages
 from pipeline.progress import Elsewhere, Here, Progress, listening
 from pipeline.stages.stage import read_params
-from pipeline.transforms import Distortion
 
 ONE_BY_ONE = ComputeConfig(device="cpu", workers=1)
 PARALLEL = ComputeConfig(device="cpu", workers=2)

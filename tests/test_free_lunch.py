@@ -12,11 +12,11 @@ from benchmarks import free_lunch, loops
 from benchmarks.free_lunch import Way, train_classifier, train_gan, turns_to_table, ways
 from benchmarks.turns import Turn
 from pipeline.classifier.settings import ClassifierConfig
+from pipeline.distortion import Distortion
 from pipeline.gan import step as gan_step
 from pipeline.gan.networks import folded
 from pipeline.gan.recipe import load_recipe
 from pipeline.images import LabelledImages
-from pipeline.transforms import Distortion
 
 CONFIG = ClassifierConfig(
     width=4, steps=4, batch_size=8, learning_rate=0.01, weight_decay=0.01, dropout=0.3, label_smoothing=0.1

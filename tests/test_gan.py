@@ -15,7 +15,8 @@ import torch
 from recording_adam import RecordingAdam
 from torch import Tensor
 
-from pipeline.batches import labels_to_batches, to_tensors
+from pipeline.batches import labels_to_batches
+from pipeline.distortion import Distortion
 from pipeline.errors import InputError
 from pipeline.gan import step as stepping
 from pipeline.gan import training
@@ -36,8 +37,8 @@ from pipeline.gan.replicate import FRAMES, GRID_COLUMNS, frame_steps, grid_steps
 from pipeline.gan.sampling import CHUNK, class_balanced, generate, seeds_to_noise
 from pipeline.gan.training import MEASURED, MONITORED, Gan, learning_rate_factor, new_gan, train
 from pipeline.images import LabelledImages
+from pipeline.pixels import to_tensors
 from pipeline.seeds import derive
-from pipeline.transforms import Distortion
 from pipeline.weights import arrays_to_network, network_to_arrays
 
 CPU = torch.device("cpu")

@@ -77,7 +77,7 @@ def own_imports(module: str) -> Iterator[str]:
 
 
 def closure(module: str) -> set[str]:
-    """The file and all of this package that it imports, and they import; without `__init__.py`, which hold nothing."""
+    """The file, all of this package that it imports, and they import; no `__init__.py`, which compute nothing."""
     found, left = set(), [module]
     while left:
         here = left.pop()
@@ -164,9 +164,10 @@ def test_a_stage_runs_its_own_module(stage: str) -> None:
 
 
 @pytest.mark.parametrize("module", INITS)
-def test_a_package_holds_nothing_but_its_docstring(module: str) -> None:
+def test_a_package_computes_nothing(module: str) -> None:
     body = ast.parse((ROOT / module).read_text(encoding="utf-8")).body
-    assert [type(node) for node in body] == [ast.Expr], f"{module}: what it imports is seen by no stage's deps"
+    assert not [*own_imports(module)], f"{module}: what it imports is seen by no stage's deps"
+    assert not any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in ast.walk(ast.Module(body, [])))
     assert ast.get_docstring(ast.Module(body, []))
 
 
@@ -205,6 +206,20 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     code = "import sys, pipeline; print([name for name in ('torch', 'dvc', 'prefect', 'numpy') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_stages_that_most_studies_leave_idle_wait_for_no_torch() -> None:
+    idle = ["split", "train_teacher", "judge", "train_controls", "compare", "report"]
+    code = f"import sys, {', '.join('pipeline.stages.' + stage for stage in idle)}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_checking_a_study_does_not_wait_for_the_compiler_of_torch() -> None:
+    code = "import sys; from pipeline.stages.check import *; to_params(read_params(Path('params.yaml')))"
+    code += "; print('torch' in sys.modules, 'torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "True False\n"
 
 
 def test_only_compare_opens_the_test_labels() -> None:

@@ -16,9 +16,9 @@ from torch import nn
 from benchmarks import growth, loops, peers, score
 from benchmarks.turns import Training, Turn, side_by_side, take_turns
 from pipeline.classifier.settings import ClassifierConfig
+from pipeline.distortion import Distortion
 from pipeline.gan.recipe import load_recipe
 from pipeline.images import LabelledImages
-from pipeline.transforms import Distortion
 
 STEPS, EVERY, BATCH = 6, 2, 8
 CONFIG = ClassifierConfig(

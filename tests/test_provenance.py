@@ -11,10 +11,10 @@ from small_study import BUDGET, Study, copied_study, finished_study, verified
 from toy_images import bright_corners
 
 from pipeline import verify
-from pipeline.batches import to_tensors
 from pipeline.files import read_json
 from pipeline.gan.sampling import class_balanced, load_generator
 from pipeline.images import LabelledImages, load, load_arrays, save_arrays
+from pipeline.pixels import to_tensors
 from pipeline.provenance import array_to_digest, differences, file_to_digest, images_to_digest, seen
 from pipeline.quality.replicate import load_oracle
 from pipeline.stages import assess, compare, judge, train_augmented, train_baseline, train_gan, train_oracle

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 from recording_adam import RecordingAdam
 from torch import nn
 
-from pipeline.batches import labels_to_batches, to_tensors
+from pipeline.batches import labels_to_batches
 from pipeline.errors import InputError
 from pipeline.feed import gather, one_by_one
 from pipeline.folders import folder_to_images
@@ -40,6 +40,7 @@ from pipeline.gan.recipe import Recipe, load_recipe
 from pipeline.gan.sampling import class_balanced, generate, load_generator
 from pipeline.gan.training import Gan, new_gan, train
 from pipeline.images import LabelledImages
+from pipeline.pixels import to_tensors
 from pipeline.seeds import derive
 from pipeline.split import PseudoLabels, Split
 from pipeline.stages import train_gan as stage_module

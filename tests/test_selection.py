@@ -17,9 +17,9 @@ from pipeline.classifier.arms import (
 )
 from pipeline.classifier.selection import Judgement, select
 from pipeline.classifier.settings import ClassifierConfig
+from pipeline.distortion import Distortion
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages
-from pipeline.transforms import Distortion
 
 CLASSES = ("a", "b")
 

@@ -10,8 +10,9 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from pipeline.distortion import Distortion
 from pipeline.images import LabelledImages
-from pipeline.transforms import Distortion, distort
+from pipeline.transforms import distort
 
 NONE = Distortion(rotate=0, scale=0, shear=0, translate=0, elastic=0)
 

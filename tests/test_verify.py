@@ -16,11 +16,11 @@ from small_study import BUDGET, CLASSIFIERS, REPLICATES, Study, copied_study, fi
 from toy_images import bright_corners
 
 from pipeline import verify
-from pipeline.batches import to_tensors
-from pipeline.classifier.arms import affine_copies, interpolated
+from pipeline.classifier.handmade import affine_copies, interpolated
 from pipeline.files import read_json
 from pipeline.gan.sampling import class_balanced, load_generator
 from pipeline.images import LabelledImages, load, load_arrays, save_arrays
+from pipeline.pixels import to_tensors
 from pipeline.quality.replicate import load_oracle
 from pipeline.split import load_split
 from pipeline.stages import assess, compare, judge, train_augmented, train_baseline, train_controls, train_gan

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.batches import to_pixels
 from pipeline.chunks import in_chunks
 from pipeline.classifier.network import Classifier, images_to_logits
 from pipeline.classifier.settings import ClassifierConfig
 from pipeline.classifier.training import Material, new_classifier, train, train_many
+from pipeline.pixels import to_pixels
 from pipeline.seeds import derive
 from pipeline.weights import network_to_arrays
 

@@ -12,7 +12,7 @@ A class of which none passes keeps the one that comes nearest to it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,9 @@ class Judgement:
     probabilities: NDArray[np.float32]
     score: NDArray[np.float32]
     distance: NDArray[np.float32]
+
+
+FIELDS = tuple(field.name for field in fields(Judgement))
 
 
 def select(

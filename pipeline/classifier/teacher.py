@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.batches import to_tensors
 from pipeline.classifier.network import Classifier, images_to_logits
 from pipeline.images import LabelledImages
+from pipeline.pixels import to_tensors
 from pipeline.weights import load_weights
 
 

@@ -20,11 +20,11 @@ from pipeline.bfloat16 import cast
 from pipeline.capture import Step, captured
 from pipeline.classifier.network import Classifier, dropout_draw, uniform_to_mask
 from pipeline.classifier.settings import ClassifierConfig
+from pipeline.distortion import Distortion
 from pipeline.feed import Block, blocks_together, gather, one_by_one
 from pipeline.images import LabelledImages
 from pipeline.seeds import derive
 from pipeline.stacked import Stacked
-from pipeline.transforms import Distortion
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises from 0
 

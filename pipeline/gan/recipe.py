@@ -11,11 +11,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.config import from_mapping, require
+from pipeline.distortion import Distortion
 from pipeline.errors import InputError
 from pipeline.gan.losses import LOSSES
 from pipeline.gan.networks.layers import NetworksConfig
 from pipeline.gan.networks.registry import mapping_to_networks
-from pipeline.transforms import Distortion
 
 RECIPES = Path("conf/gan")
 

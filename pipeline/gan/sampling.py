@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.batches import to_bytes
 from pipeline.chunks import in_chunks
 from pipeline.files import read_json
 from pipeline.gan.networks.layers import Generator
 from pipeline.gan.networks.registry import mapping_to_networks, new_generator
 from pipeline.images import LabelledImages, join
+from pipeline.pixels import to_bytes
 from pipeline.seeds import derive
 from pipeline.weights import load_weights
 

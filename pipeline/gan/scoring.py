@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.batches import to_tensors
 from pipeline.chunks import in_chunks
 from pipeline.gan.networks.layers import Discriminator
 from pipeline.gan.networks.registry import mapping_to_networks, new_discriminator
 from pipeline.images import LabelledImages
+from pipeline.pixels import to_tensors
 from pipeline.weights import load_weights
 
 CHUNK = 250  # images at a time

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.batches import to_bytes
 from pipeline.bfloat16 import cast
 from pipeline.capture import Step, captured
 from pipeline.feed import together
@@ -22,6 +21,7 @@ from pipeline.gan.networks.registry import new_discriminator, new_generator
 from pipeline.gan.recipe import Recipe
 from pipeline.gan.step import MEASURED, Players, draw, moves, new_step
 from pipeline.images import LabelledImages
+from pipeline.pixels import to_bytes
 from pipeline.quality.spread import images_to_spread
 from pipeline.seeds import derive
 from pipeline.stacked import Stacked

@@ -10,10 +10,11 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from pipeline.batches import class_rounds, to_tensors
+from pipeline.batches import class_rounds
 from pipeline.classifier.network import FEATURES, Classifier, images_to_features, images_to_logits
 from pipeline.config import require
 from pipeline.images import LabelledImages, join
+from pipeline.pixels import to_tensors
 from pipeline.quality.agreement import labels_to_agreement
 from pipeline.quality.coverage import features_to_class_coverage, features_to_coverage
 from pipeline.quality.fidelity import features_to_fidelity

@@ -51,4 +51,4 @@ def load_oracle(folder: Path) -> Classifier:
     config = read_json(folder / "config.json")
     oracle = Classifier(config["channels"], len(config["classes"]), config["width"])
     load_weights(oracle, folder / "weights.safetensors")
-    return oracle.eval()
+    return oracle.eval().to(memory_format=torch.channels_last)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pipeline import workers  # noqa: F401, first: its server imports while this module does
+
+# isort: split
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

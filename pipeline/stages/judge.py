@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.classifier.arms import to_variants
-from pipeline.compute import ComputeConfig, run_replicates
+from pipeline.classifier.selection import FIELDS
 from pipeline.images import load, save_arrays
-from pipeline.judgement import FIELDS, judge_replicate
 from pipeline.memory import within_memory
 from pipeline.provenance import file_to_digest
 from pipeline.split import load_split
@@ -42,12 +41,15 @@ def judge(stage: Stage) -> None:
                 "digests": [*judges[-1].values(), *map(file_to_digest, read)],
             }
         )
-    # On CPUs of this machine, whose disk holds the digits.
-    here, asked = replace(stage.cpus(ComputeConfig), backend="local"), variants.needs_judgement
-    nothing = dict.fromkeys(FIELDS, np.empty(0, np.float32))
-    with within_memory("lower generate.per_class or compute.workers"):
-        results = [nothing] * len(jobs)
-        if asked:
+    asked, results = variants.needs_judgement, [dict.fromkeys(FIELDS, np.empty(0, np.float32))] * len(jobs)
+    if asked:
+        # Imported here: most studies judge nothing, and need not wait for torch.
+        from pipeline.compute import ComputeConfig, run_replicates
+        from pipeline.judgement import judge_replicate
+
+        # On CPUs of this machine, whose disk holds the digits.
+        here = replace(stage.cpus(ComputeConfig), backend="local")
+        with within_memory("lower generate.per_class or compute.workers"):
             results = run_replicates(judge_replicate, jobs, here, stage.name, [1] * len(jobs))
     with whole_folder(stage.path("judged")) as folder:
         for replicate, result in enumerate(results):

@@ -13,11 +13,13 @@ from itertools import product
 
 import numpy as np
 
-from pipeline.classifier.arms import BASELINE_ARMS, Arm, ArmsConfig, affine_copies, interpolated
+from pipeline.classifier.arms import BASELINE_ARMS, Arm, ArmsConfig
+from pipeline.classifier.handmade import affine_copies, interpolated
 from pipeline.classifier.network import Classifier
 from pipeline.classifier.selection import Judgement
 from pipeline.classifier.teacher import images_to_probabilities, load_teacher
 from pipeline.controls import ARMS
+from pipeline.distortion import Distortion
 from pipeline.files import read_json, reading
 from pipeline.gan.sampling import generate, load_generator
 from pipeline.gan.scoring import images_to_scores, load_discriminator
@@ -30,7 +32,6 @@ from pipeline.split import Split, load_pseudo_labels
 from pipeline.stages.controls import CONTROLS
 from pipeline.stages.evidence import ARTIFACTS, load_arms
 from pipeline.stages.generated import set_name
-from pipeline.transforms import Distortion
 
 BLOCK = 1000  # digits drawn at a time: whole chunks of `generate`, as stage generate drew them
 

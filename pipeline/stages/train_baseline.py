@@ -5,15 +5,8 @@ from __future__ import annotations
 from pipeline import workers  # noqa: F401, first: its server imports while this module does
 
 # isort: split
-from pipeline.classifier.arms import (
-    BASELINE_ARMS,
-    Arm,
-    ArmsConfig,
-    affine_copies,
-    interpolated,
-    to_variants,
-    with_variants,
-)
+from pipeline.classifier.arms import BASELINE_ARMS, Arm, ArmsConfig, to_variants, with_variants
+from pipeline.classifier.handmade import affine_copies, interpolated
 from pipeline.classifier.settings import ClassifierConfig
 from pipeline.compute import ComputeConfig, in_workers
 from pipeline.seeds import derive

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.classifier.arms import ArmsConfig, affine_copies, interpolated
-from pipeline.compute import ComputeConfig, describe, run_replicates
+from pipeline.classifier.arms import ArmsConfig
 from pipeline.controls import ARMS, ControlsConfig, train_control
 from pipeline.images import load, load_arrays, save_arrays
 from pipeline.seeds import derive
@@ -19,8 +18,14 @@ from pipeline.stages.stage import Stage, run, whole_folder, write_json
 def train_controls(stage: Stage) -> None:
     config, arms = stage.config("controls", ControlsConfig), stage.config("arms", ArmsConfig)
     seed, budget = stage.value("study.seed"), stage.budget or 0
-    jobs, keys = [], []
+    results: list[dict[str, Any]] = []
+    keys = []
     if config.models:
+        # Imported here: most studies train no control, and need not wait for torch.
+        from pipeline.classifier.handmade import affine_copies, interpolated
+        from pipeline.compute import ComputeConfig, describe, run_replicates
+
+        jobs = []
         subsets, _ = load_reals(stage)
         test_pixels = load_arrays(Path("artifacts/data/test_images.npz"))["pixels"]
         # As many synthetic images in every arm: what the smallest of the three sets has of a class.
@@ -41,9 +46,9 @@ def train_controls(stage: Stage) -> None:
                     job = {"model": model, "config": config, **own, "per_class": per_class}
                     jobs.append({**job, "test_pixels": test_pixels, "seed": own_seed})
                     keys.append(f"{model}/{arm}")
-    compute = stage.cpus(ComputeConfig)
-    stage.facts |= describe(compute, jobs) if jobs else {}
-    results = run_replicates(train_control, jobs, compute, stage.name, [1] * len(jobs)) if jobs else []
+        compute = stage.cpus(ComputeConfig)
+        stage.facts |= describe(compute, jobs)
+        results = run_replicates(train_control, jobs, compute, stage.name, [1] * len(jobs))
     made: dict[str, list[dict[str, Any]]] = {}
     for key, result in zip(keys, results, strict=True):
         made.setdefault(key, []).append(result)

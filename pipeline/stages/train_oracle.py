@@ -11,11 +11,11 @@ from pipeline.classifier.replicate import alike, train_replicate, train_replicat
 from pipeline.classifier.settings import ClassifierConfig
 from pipeline.classifier.training import Material
 from pipeline.compute import ComputeConfig, describe, milliseconds_per_step, run_replicates
+from pipeline.distortion import Distortion
 from pipeline.images import load, load_arrays, save_arrays
 from pipeline.memory import within_memory
 from pipeline.seeds import derive
 from pipeline.stages.stage import Stage, run, whole_folder, write_csv, write_json
-from pipeline.transforms import Distortion
 from pipeline.weights import save_weights
 
 

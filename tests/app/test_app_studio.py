@@ -11,10 +11,10 @@ import pytest
 
 from app.shelf import Shelf
 from app.studio import LIMIT, SHOWN, Request, answer, everything, text_example, text_hint, text_to_labels, write
-from pipeline.batches import to_tensors
 from pipeline.errors import InputError
 from pipeline.gan.sampling import class_balanced, load_generator
 from pipeline.images import load, load_arrays
+from pipeline.pixels import to_tensors
 from pipeline.quality.replicate import load_oracle
 
 TEN = tuple("0123456789")

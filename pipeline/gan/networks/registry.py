@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from pipeline.config import from_mapping
 from pipeline.errors import InputError
@@ -65,9 +66,21 @@ def new_discriminator(shape: tuple[int, int, int], classes: int | None, networks
 
 def count_parameters(shape: tuple[int, int, int], classes: int | None, networks: NetworksConfig) -> Parameters:
     """How large both networks would be; nothing is allocated. Raises InputError as `new_generator`."""
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         players = new_generator(shape, classes, networks), new_discriminator(shape, classes, networks)
     return Parameters(*(_count(player) for player in players))
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves weights of the meta device unfilled: they have no values, and torch imports its compiler to fill them."""
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if function.__name__ in ("normal_", "uniform_", "kaiming_uniform_"):  # nn.init's, and a tensor's own
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return function(*args, **kwargs)
 
 
 def _count(network: nn.Module) -> int:
