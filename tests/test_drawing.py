@@ -12,6 +12,7 @@ from joblib.externals.loky import get_reusable_executor
 from small_study import BUDGET, REPLICATES, Study
 from toy_images import bright_corners
 
+from pipeline import compute
 from pipeline.compute import ComputeConfig, run_replicates
 from pipeline.images import load, load_arrays
 from pipeline.provenance import file_to_digest
@@ -70,7 +71,7 @@ def watched(monkeypatch: pytest.MonkeyPatch, module: Any) -> list[int | None]:
 @pytest.mark.usefixtures("artifacts")
 def test_two_processes_write_the_bytes_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
-    asked = [watched(monkeypatch, module) for module in (generate, judge, assess)]
+    asked = [watched(monkeypatch, module) for module in (generate, compute, assess)]  # judge imports when it is called
     for workers in (1, 2):
         monkeypatch.setattr(generate, "DIGITS_A_WORKER", 40)  # of 216
         shutil.rmtree(".cache", ignore_errors=True)
@@ -144,7 +145,7 @@ def test_another_teacher_judges_anew(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("artifacts")
 def test_nothing_is_judged_where_no_arm_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = watched(monkeypatch, judge)
+    asked = watched(monkeypatch, compute)
     (tmp_path / "conf").unlink(missing_ok=True)
     here = Study(tmp_path, variants={"generated": []})
     here.run(generate.generate, judge.judge)

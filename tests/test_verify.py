@@ -16,6 +16,7 @@ from small_study import BUDGET, CLASSIFIERS, REPLICATES, Study, copied_study, fi
 from toy_images import bright_corners
 
 from pipeline import verify
+from pipeline.classifier import handmade
 from pipeline.classifier.handmade import affine_copies, interpolated
 from pipeline.files import read_json
 from pipeline.gan.sampling import class_balanced, load_generator
@@ -391,7 +392,7 @@ def test_interpolated_images_of_other_images(
 def test_controls_with_other_copies(
     study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_controls, "affine_copies", copies_of_all)
+    monkeypatch.setattr(handmade, "affine_copies", copies_of_all)
     study.run(train_controls.train_controls, compare.compare)
     found(
         capsys,

@@ -12,6 +12,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -36,6 +37,8 @@ STYLE: dict[Any, Any] = {
     "font.size": 9,
     "text.color": INK,
     "axes.edgecolor": PALE,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
     "axes.labelcolor": INK,
     "axes.labelsize": 8.5,
     "axes.linewidth": 0.8,
@@ -95,9 +98,8 @@ def draw(paint: Callable[..., None], height: float, alt: str, columns: int = 1, 
         figure = Figure(figsize=(width, height), layout="constrained")
         paint(*figure.subplots(1, columns, sharey=True, squeeze=False)[0])
         file = io.StringIO()
-        figure.savefig(
-            file, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        )
+        # Not `savefig`, which draws a laid-out figure twice.
+        FigureCanvasSVG(figure).print_svg(file, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     # Laid out with a wide font, shown in the reader's own, which is narrower: nothing collides.
     svg = re.sub(r"font-family: 'DejaVu Sans'[^;\"]*;? ?", "", file.getvalue())
     svg = svg.replace("</style>", f"text{{font-family: {FONTS}}}</style>", 1)
