@@ -2,12 +2,13 @@
 
 Official files are read as they lie, packed, and must have the checksum that torchvision lists. MNIST never goes to the
 network; torchvision fetches the others when they are not there. Every mistake in the data is an InputError that names
-the file and the remedy. PyTorch is imported only where an official set is read.
+the file and the remedy. torchvision is imported only where another official set than MNIST is read: it takes seconds.
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import http.client
 import math
 import os
@@ -27,6 +28,14 @@ from pipeline.folders import folder_to_images, to_square
 from pipeline.images import LabelledImages
 
 MNIST_LIKE = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}  # torchvision's names
+# As torchvision.datasets.MNIST.resources: train images, train labels, test images, test labels, and their MD5.
+MNIST_FILES = [
+    ("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+    ("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432"),
+    ("t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3"),
+    ("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c"),
+]
+DIGITS = tuple("0123456789")
 
 
 @dataclass(frozen=True)
@@ -99,8 +108,10 @@ def read(config: DataConfig) -> Source:
                 parts = _emnist_digits(root / "EMNIST" / "raw")
             case "usps":
                 parts = [_usps(root / "USPS", "train"), _usps(root / "USPS", "test")]
+            case "mnist":
+                parts = _four_files(root / "MNIST" / "raw", MNIST_FILES, DIGITS, mirrors=[])
             case _:
-                parts = _mnist_like(root, MNIST_LIKE[config.source], fetch=config.source != "mnist")
+                parts = _mnist_like(root, MNIST_LIKE[config.source])
     except OSError as error:
         raise _unreadable(error, root) from error
     if len(parts) == 1:
@@ -158,17 +169,23 @@ def hold_out(images: LabelledImages, fraction: float, seed: int, root: Path) -> 
 # Official sets: each gives (train, test), and leaves nothing unpacked beside the official files.
 
 
-def _mnist_like(root: Path, name: str, fetch: bool) -> list[LabelledImages]:
-    """MNIST and the sets that come in its four files; `name` is torchvision's class and folder."""
+def _mnist_like(root: Path, name: str) -> list[LabelledImages]:
+    """A set that comes in four files as MNIST does; `name` is torchvision's class and folder."""
     import torchvision.datasets
 
     kind = getattr(torchvision.datasets, name)
-    blobs = []  # train images, train labels, test images, test labels
-    for filename, md5 in kind.resources:
-        path = root / name / "raw" / filename
-        _verify(path, md5, [mirror + filename for mirror in kind.mirrors] if fetch else [])
+    return _four_files(root / name / "raw", kind.resources, kind.classes, kind.mirrors)
+
+
+def _four_files(
+    folder: Path, files: Sequence[tuple[str, str]], classes: Sequence[str], mirrors: Sequence[str]
+) -> list[LabelledImages]:
+    """files: (name, MD5) as in MNIST_FILES. mirrors: where to fetch them; none for never."""
+    blobs = []
+    for filename, md5 in files:
+        path = folder / filename
+        _verify(path, md5, [mirror + filename for mirror in mirrors])
         blobs.append((path.read_bytes(), str(path)))
-    classes = [title.split(" - ")[0] for title in kind.classes]  # MNIST's are "0 - zero"
     return [idx_to_images(blobs[0], blobs[1], classes), idx_to_images(blobs[2], blobs[3], classes)]
 
 
@@ -208,15 +225,15 @@ def _usps(folder: Path, part: Literal["train", "test"]) -> LabelledImages:
     url, filename, md5 = USPS.split_list[part]
     _verify(folder / filename, md5, [url])
     official = USPS(folder, train=part == "train")
-    return LabelledImages(official.data[:, None], np.array(official.targets), tuple("0123456789"))
+    return LabelledImages(official.data[:, None], np.array(official.targets), DIGITS)
 
 
 def _verify(path: Path, md5: str, urls: Sequence[str]) -> None:
     """Check that `path` has the official checksum; fetch it first, whole or not at all, if it is not there."""
-    from torchvision.datasets.utils import calculate_md5, download_url
-
     reason = None
     for url in [] if path.exists() else urls:
+        from torchvision.datasets.utils import download_url
+
         part = path.with_name(path.name + ".part")
         try:
             download_url(url, path.parent, part.name, md5)
@@ -227,7 +244,9 @@ def _verify(path: Path, md5: str, urls: Sequence[str]) -> None:
             reason = f"{url} could not be fetched ({one_line(error)}); download it elsewhere and put it there"
     if not path.exists():
         raise InputError(f"{path}: no such file; {reason or 'restore it with git, or put the official file there'}")
-    if (found := calculate_md5(path)) != md5:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if found != md5:
         remedy = "delete it to have it fetched again" if urls else "restore it with git"
         raise InputError(f"{path}: truncated or altered (md5 {found}, the official file has {md5}); {remedy}")
 

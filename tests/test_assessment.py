@@ -16,8 +16,9 @@ from pipeline.classifier.settings import ClassifierConfig
 from pipeline.classifier.training import Material, new_classifier, train
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages, join
-from pipeline.quality.assessment import AssessConfig, Assessment, _to_controls, images_to_assessment
+from pipeline.quality.assessment import Assessment, _to_controls, images_to_assessment
 from pipeline.quality.memorisation import images_to_memorisation
+from pipeline.quality.settings import AssessConfig
 from pipeline.quality.spread import images_to_spread
 from pipeline.seeds import derive
 

@@ -208,8 +208,8 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_stages_that_most_studies_leave_idle_wait_for_no_torch() -> None:
-    idle = ["split", "train_teacher", "judge", "train_controls", "compare", "report"]
+def test_stages_that_train_nothing_wait_for_no_torch() -> None:
+    idle = ["prepare", "split", "train_teacher", "judge", "train_controls", "compare", "report"]
     code = f"import sys, {', '.join('pipeline.stages.' + stage for stage in idle)}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -24,6 +24,7 @@ from PIL import Image
 from pipeline.errors import InputError
 from pipeline.images import LabelledImages
 from pipeline.sources import (
+    MNIST_FILES,
     DataConfig,
     Dropped,
     Source,
@@ -142,6 +143,7 @@ def raw(tmp_path: Path) -> Path:
 def test_mnist_is_what_torchvision_reads(mnist: Source, tmp_path: Path) -> None:
     from torchvision.datasets import MNIST
 
+    assert MNIST.resources == MNIST_FILES
     for part, train in ((mnist.train, True), (mnist.test, False)):
         official = MNIST(tmp_path, train=train, download=True)
         assert np.array_equal(official.data.numpy(), part.pixels[:, 0])

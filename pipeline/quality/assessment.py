@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from pipeline.batches import class_rounds
 from pipeline.classifier.network import FEATURES, Classifier, images_to_features, images_to_logits
-from pipeline.config import require
 from pipeline.images import LabelledImages, join
 from pipeline.pixels import to_tensors
 from pipeline.quality.agreement import labels_to_agreement
@@ -20,25 +19,9 @@ from pipeline.quality.coverage import features_to_class_coverage, features_to_co
 from pipeline.quality.fidelity import features_to_fidelity
 from pipeline.quality.kernel import features_to_class_kernel, features_to_kernel
 from pipeline.quality.memorisation import images_to_memorisation
+from pipeline.quality.settings import AssessConfig
 from pipeline.quality.spread import images_to_spread
 from pipeline.seeds import derive
-
-
-@dataclass(frozen=True)
-class AssessConfig:
-    """Section `assess`. images: of each kind in the Fréchet and kernel distances and in precision, recall, density and
-    coverage, overall and by class. neighbours: k of the latter four. suspects: most suspicious digits kept, of each
-    replicate.
-    """
-
-    images: int
-    neighbours: int
-    suspects: int
-
-    def __post_init__(self) -> None:
-        require(self.images >= 2 * FEATURES, f"images: must be at least {2 * FEATURES}, twice the features")
-        require(0 < self.neighbours < self.images, f"neighbours: must lie between 0 and images, {self.images}")
-        require(self.suspects > 0, "suspects: must be positive")
 
 
 @dataclass(frozen=True)

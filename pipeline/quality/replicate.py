@@ -15,7 +15,8 @@ from threadpoolctl import threadpool_limits
 from pipeline.classifier.network import Classifier
 from pipeline.files import read_json
 from pipeline.images import LabelledImages, load
-from pipeline.quality.assessment import AssessConfig, Assessment, images_to_assessment
+from pipeline.quality.assessment import Assessment, images_to_assessment
+from pipeline.quality.settings import AssessConfig
 from pipeline.weights import load_weights
 
 

@@ -16,8 +16,8 @@ from pipeline.compute import ComputeConfig, run_replicates
 from pipeline.images import load, save_arrays
 from pipeline.memory import within_memory
 from pipeline.provenance import file_to_digest
-from pipeline.quality.assessment import AssessConfig
 from pipeline.quality.replicate import assess_replicate
+from pipeline.quality.settings import AssessConfig
 from pipeline.seeds import derive
 from pipeline.split import load_pseudo_labels, load_split
 from pipeline.stages.stage import Stage, run, whole_folder, write_csv, write_json

@@ -23,7 +23,7 @@ from pipeline.controls import ControlsConfig
 from pipeline.errors import InputError
 from pipeline.gan.networks.registry import count_parameters
 from pipeline.gan.recipe import GanConfig, load_recipe
-from pipeline.quality.assessment import AssessConfig
+from pipeline.quality.settings import AssessConfig
 from pipeline.sources import DataConfig
 from pipeline.stages.generate import GenerateConfig
 from pipeline.stages.stage import Stage, read_params, run, whole_folder

@@ -10,7 +10,6 @@ import numpy as np
 from pipeline.errors import InputError
 from pipeline.images import save_arrays
 from pipeline.memory import within_memory
-from pipeline.shift import shifted
 from pipeline.sources import DataConfig, hold_out, read
 from pipeline.stages.stage import Stage, run, whole_folder, write_json
 from pipeline.subsets import development_part
@@ -33,7 +32,10 @@ def prepare(stage: Stage) -> None:
         train, test = others, part
         if config.part == "development":
             train, test = hold_out(part, DEVELOPMENT_TEST, config.split_seed, Path(config.root))
-    test = shifted(test, config)  # as the last step, so that what was dropped and held out stays the same
+    if config.shift != "none":  # as the last step, so that what was dropped and held out stays the same
+        from pipeline.shift import shifted  # brings torch, which nothing else here takes
+
+        test = shifted(test, config)
     dropped = asdict(source.dropped)
     with whole_folder(Path("artifacts/data")) as folder:
         train.save(folder / "train.npz")
