@@ -204,7 +204,7 @@ def draw(table: pd.DataFrame, path: Path) -> None:
         right.errorbar(ordered["delta"], ordered["recipe"], xerr=bounds, fmt="o", color=ARM_COLOURS["real+gan"])
         right.axvline(0, color=ARM_COLOURS["real"], linewidth=1)
         right.set_xlabel("real+gan over real, points")
-        figure.savefig(path, dpi=110)
+        figure.savefig(path, dpi=110, facecolor="white")
 
 
 def _git(*words: str) -> str:
