@@ -21,13 +21,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from ruamel.yaml import YAML
+from numpy.typing import NDArray
 
 from benchmarks.peers import machine
+from pipeline.classifier.arms import ARMS, BASELINE_ARMS
 from pipeline.classifier.replicate import train_replicate
 from pipeline.classifier.training import Material
 from pipeline.compute import run_replicates
@@ -39,8 +41,6 @@ from pipeline.stages.stage import PARAMS, read_params
 from pipeline.subsets import development_part
 
 STAGES = {"oracle": "train_oracle", "gan": "train_gan", "classifier": "train_baseline"}
-ARMS = 4  # that train_baseline trains
-ALL_ARMS = 7
 BUDGET, REPLICATES = 50, 2
 
 
@@ -51,7 +51,7 @@ class Revision:
         self.name, self.folder = name, folder
         for words in (["clone", "--quiet", "--shared", ".", str(folder)], ["-C", str(folder), "checkout", "-q", name]):
             subprocess.run(["git", *words], check=True)
-        self.params = YAML(typ="safe").load(folder / "params.yaml")
+        self.params = read_params(folder / PARAMS)
         self.params["study"] |= {"budgets": [BUDGET], "replicates": REPLICATES}
         self.run("prepare", 1)
         self.run("split", 1)
@@ -84,7 +84,7 @@ class Revision:
 
     def step(self, section: str, short: int, long: int) -> float:
         """Milliseconds a step, of one training of those that run side by side."""
-        trainings = {"oracle": 1, "gan": REPLICATES, "classifier": REPLICATES * ARMS}[section]
+        trainings = {"oracle": 1, "gan": REPLICATES, "classifier": REPLICATES * len(BASELINE_ARMS)}[section]
         seconds = self.run(STAGES[section], long) - self.run(STAGES[section], short)
         return 1000 * seconds / (long - short) / (trainings / _side_by_side(trainings))
 
@@ -104,14 +104,15 @@ class Revision:
         return time.perf_counter() - began
 
 
-def whole_study(short: np.ndarray, steps: dict[str, np.ndarray], taken: int) -> np.ndarray:  # type: ignore[type-arg]
-    """Seconds of the committed study, then and now. short: of one whose trainings take `taken` steps each. steps: of
-    each kind of training, milliseconds.
+def whole_study(
+    params: Mapping[str, Any], short: NDArray[np.float64], taken: int, steps: Mapping[str, NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """Seconds of a study of these params at one budget, then and now. short: of one whose trainings take `taken` steps
+    each. steps: milliseconds of one, of each kind of training.
     """
-    params = YAML(typ="safe").load(Path("params.yaml"))
     replicates, total = params["study"]["replicates"], short.copy()
     for section, each in steps.items():
-        trainings = {"oracle": 1, "gan": replicates, "classifier": replicates * ALL_ARMS}[section]
+        trainings = {"oracle": 1, "gan": replicates, "classifier": replicates * len(ARMS)}[section]
         total += (params[section]["steps"] - taken) * trainings / _side_by_side(trainings) * each / 1000
     return total
 
@@ -157,12 +158,12 @@ def main() -> None:
             steps[section] = np.median(times, 0)
             print(f"{section}, ms a step: {_saved(times)}", flush=True)
         if "study" in asked.what:
-            replicates = YAML(typ="safe").load(Path("params.yaml"))["study"]["replicates"]
-            taken = asked.steps[0]
+            params, taken = read_params(PARAMS), asked.steps[0]
+            replicates = params["study"]["replicates"]
             times = np.array([[each.study(taken, replicates) for each in revisions] for _ in range(asked.rounds)])
             print(f"`dvc repro`, trainings of {taken} steps, s: {_saved(times)}", flush=True)
             if len(steps) == len(STAGES):
-                whole = whole_study(np.median(times, 0), steps, taken)
+                whole = whole_study(params, np.median(times, 0), taken, steps)
                 print(f"`dvc repro` of the committed study, s, worked out: {_saved(whole[None])}")
         if "cas" in asked.what:
             scores = np.array([digits_to_cas(each.digits(asked.cas_steps, asked.replicates)) for each in revisions])
@@ -174,7 +175,7 @@ def main() -> None:
     print(f"load {os.getloadavg()[0]:.1f}")
 
 
-def _saved(times: np.ndarray) -> str:  # type: ignore[type-arg]
+def _saved(times: NDArray[np.float64]) -> str:
     """times: (rounds, 2), then and now."""
     saved, (then, now) = 1 - times[:, 1] / times[:, 0], np.median(times, 0)
     spread = f" ({saved.min():.0%} to {saved.max():.0%}), {len(times)} rounds" if len(times) > 1 else ""

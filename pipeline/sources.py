@@ -27,7 +27,7 @@ from pipeline.errors import InputError, one_line
 from pipeline.folders import folder_to_images, to_square
 from pipeline.images import LabelledImages
 
-MNIST_LIKE = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}  # torchvision's names
+MNIST_LIKE = {"fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}  # torchvision's names
 # As torchvision.datasets.MNIST.resources: train images, train labels, test images, test labels, and their MD5.
 MNIST_FILES = [
     ("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
